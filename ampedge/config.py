@@ -1,0 +1,346 @@
+"""The one configuration: what every key means, its default, and where each value came from.
+
+Order: a flag wins over the environment (`AMPEDGE_MQTT__PASSWORD`), that over the file (`ampedge.toml`),
+that over the bundle (the data map), that over the default.  Everything is checked before any socket is opened.
+"""
+
+import os
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
+
+from ampedge.datamap import BIT_TABLES, WIDTHS, DataMap, Tag, parse_address
+from ampedge.errors import ConfigError, did_you_mean
+
+DEFAULT_FILE = "ampedge.toml"
+EMBEDDED_HOST = "127.0.0.1"
+EMBEDDED_PORT = 5020
+ENVIRONMENT_PREFIX = "AMPEDGE_"
+_NOT_KEYS = ("AMPEDGE_TEST_DATA",)
+_TOPIC_CHARACTERS = re.compile(r"[^\x00-\x1f#+\x7f]+")
+
+
+class Section(BaseModel):
+    """Base of every section: strict types, no unknown key, frozen once read."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+class ModbusSection(Section):
+    """The slave (server) that holds the registers, and how it is polled."""
+
+    host: str | None = Field(None, description="The slave's address; without one, serve hosts it on 127.0.0.1:5020.")
+    port: int | None = Field(None, ge=1, le=65535, description="Its TCP port (502, or 5020 without a host).")
+    unit: int = Field(1, ge=0, le=255, description="Its unit id.")
+    interval_s: float = Field(1.0, gt=0, le=86400, description="Seconds between polls.")
+    timeout_s: float = Field(3.0, gt=0, le=60, description="Seconds to wait for a connection or a reply.")
+    slave: Literal["auto", "embedded", "external"] = Field(
+        "auto",
+        description="embedded: serve hosts the slave; external: it polls one; auto: it hosts it where the address is "
+        "this machine's own and nothing answers there.",
+    )
+    settle_ms: float = Field(
+        20.0, ge=0, le=60000, description="Embedded slave: milliseconds without a further write until a row is whole."
+    )
+
+
+class MqttSection(Section):
+    """The broker and the topics."""
+
+    host: str = Field("localhost", min_length=1, description='The broker; "embedded" runs a small one inside serve.')
+    port: int = Field(1883, ge=1, le=65535, description="Its TCP port.")
+    topic: str = Field("amp/inference", description="Topic of the bare label; events go to {topic}/event.")
+    status_topic: str | None = Field(
+        None, description="Topic of online and offline; by default `status` beside the topic (amp/status)."
+    )
+    protocol: Literal["auto", "5", "3.1.1"] = Field(
+        "auto", description="MQTT version; auto is 5, and 3.1.1 where the broker cannot."
+    )
+    client_id: str | None = Field(None, max_length=64, description="Client id of serve; by default made anew.")
+    username: str | None = Field(None, description="User name at the broker.")
+    password: SecretStr | None = Field(None, description="Its password; better in the environment or in a file.")
+    password_file: str | None = Field(None, description="A file whose first line is the password.")
+    heartbeat_s: float = Field(30.0, gt=0, le=86400, description="Seconds between events while the device is offline.")
+
+    @field_validator("topic", "status_topic")
+    @classmethod
+    def _plain_topic(cls, topic: str | None) -> str | None:
+        if topic is not None and (not _TOPIC_CHARACTERS.fullmatch(topic) or len(topic.encode()) > 1024):
+            raise ValueError("a topic to publish to has no '#', '+' or control character and 1 to 1024 bytes")
+        return topic
+
+    @model_validator(mode="after")
+    def _one_password(self) -> "MqttSection":
+        if self.password is not None and self.password_file is not None:
+            raise ValueError("give password or password_file, not both")
+        return self
+
+
+class DecisionSection(Section):
+    """When a class becomes a label."""
+
+    min_confidence: float = Field(0.5, ge=0, le=1, description="Below this probability the label is `unknown`.")
+    normal_label: str | None = Field(
+        None, description="The healthy state; by default the bundle's (in training: the commonest class)."
+    )
+
+
+class TagSection(Section):
+    """One tag of the data map."""
+
+    name: str = Field(min_length=1, max_length=64, description="The tag's name, as the column of the training table.")
+    address: int | str = Field(description='Wire address as a number, or "40001" or "hr:0" as text.')
+    table: Literal["holding", "input", "coil", "discrete"] | None = Field(
+        None, description="Which table; holding where the address does not say."
+    )
+    type: Literal["float32", "float64", "int16", "uint16", "int32", "uint32", "int64", "uint64", "bit"] = Field(
+        "float32", description="How the number is encoded."
+    )
+    word_order: Literal["ABCD", "CDAB", "BADC", "DCBA"] = Field(
+        "ABCD", description="Byte order; A is the most significant byte."
+    )
+    unit: str = Field("", max_length=32, description="Engineering unit.")
+    scale: float = Field(1.0, description="value = raw x scale + offset.")
+    offset: float = Field(0.0, description="See scale.")
+    valid: tuple[float, float] | None = Field(
+        None, strict=False, description="Physical range [low, high]; a value outside is bad, never a class."
+    )
+    invalid: tuple[int, ...] = Field(
+        (), strict=False, description="Raw bit patterns that mean no value, such as 0x7FFF."
+    )
+
+    @field_validator("name")
+    @classmethod
+    def _plain_name(cls, name: str) -> str:
+        if name != name.strip() or re.search(r"[#+/\x00-\x1f\x7f]", name):
+            raise ValueError("a tag's name has no '#', '+', '/' or control character and no outer spaces")
+        return name
+
+    @field_validator("scale")
+    @classmethod
+    def _not_zero(cls, scale: float) -> float:
+        if scale == 0:
+            raise ValueError("a scale of 0 would make every value the same")
+        return scale
+
+    @model_validator(mode="after")
+    def _whole(self) -> "TagSection":
+        table, _ = parse_address(self.address, self.table)
+        if (self.type == "bit") != (table in BIT_TABLES):
+            raise ValueError(
+                f"type {self.type!r} does not go with the {table} table; a bit is a coil or a discrete input"
+            )
+        if self.valid is not None and not self.valid[0] < self.valid[1]:
+            raise ValueError(f"valid = [{self.valid[0]:g}, {self.valid[1]:g}] is no range: the low end comes first")
+        if any(not 0 <= pattern < 1 << 16 * WIDTHS[self.type] for pattern in self.invalid):
+            raise ValueError(f"an invalid pattern does not fit {self.type}")
+        return self
+
+    def as_tag(self) -> Tag:
+        """The tag as the rest of the program knows it."""
+        table, address = parse_address(self.address, self.table)
+        return Tag(
+            name=self.name,
+            address=address,
+            table=table,
+            type=self.type,
+            word_order=self.word_order,
+            unit=self.unit,
+            scale=self.scale,
+            offset=self.offset,
+            valid=self.valid,
+            invalid=self.invalid,
+        )
+
+
+class Settings(Section):
+    """Everything that can be configured."""
+
+    device: str = Field("device", max_length=64, description="The device's name in events and topics.")
+    model: str | None = Field(
+        None, description="Bundle directory or .ampedge file, from here or from this file's place."
+    )
+    modbus: ModbusSection = ModbusSection()
+    mqtt: MqttSection = MqttSection()
+    decision: DecisionSection = DecisionSection()
+    tags: tuple[TagSection, ...] = Field((), strict=False)
+
+    @field_validator("device")
+    @classmethod
+    def _plain_device(cls, device: str) -> str:
+        if not re.fullmatch(r"[^#+/\x00-\x1f\x7f]+", device):
+            raise ValueError("a device's name has no '#', '+', '/' or control character")
+        return device
+
+    @model_validator(mode="after")
+    def _own_registers(self) -> "Settings":
+        try:
+            DataMap(tuple(tag.as_tag() for tag in self.tags))
+        except ConfigError as error:
+            raise ValueError(error.problem) from None
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Checked settings, and for each dotted path where its value came from."""
+
+    settings: Settings
+    sources: Mapping[str, str]
+    file: Path | None
+
+    @property
+    def datamap(self) -> DataMap | None:
+        """The site's own data map, None where the config has no tags."""
+        tags = tuple(tag.as_tag() for tag in self.settings.tags)
+        return DataMap(tags) if tags else None
+
+    @property
+    def slave_address(self) -> tuple[str, int]:
+        """(host, port) of the slave."""
+        modbus = self.settings.modbus
+        if modbus.host is None:
+            return EMBEDDED_HOST, modbus.port or EMBEDDED_PORT
+        return modbus.host, modbus.port or 502
+
+    @property
+    def model(self) -> str | None:
+        """The model as given by flag or file; a relative path in the file is relative to the file."""
+        if self.settings.model is None or self.file is None or self.source("model") != str(self.file):
+            return self.settings.model
+        return str(self.file.parent / self.settings.model)
+
+    def source(self, path: str) -> str:
+        """`flag`, `environment`, the file's name or `default`."""
+        return self.sources.get(path, "default")
+
+    def password(self) -> str | None:
+        """The broker's password; raises ConfigError where its file cannot be read (and names only the file)."""
+        mqtt = self.settings.mqtt
+        if mqtt.password is not None:
+            return mqtt.password.get_secret_value()
+        if mqtt.password_file is None:
+            return None
+        path = Path(mqtt.password_file)
+        if self.file is not None and self.source("mqtt.password_file") == str(self.file):
+            path = self.file.parent / path
+        try:
+            return path.read_text("utf-8").splitlines()[0]
+        except (OSError, UnicodeDecodeError, IndexError) as error:
+            raise ConfigError(
+                f"mqtt.password_file: {path} has no first line that can be read.",
+                "Write the password into it, readable by this user only.",
+            ) from error
+
+
+def load_config(
+    file: Path | None = None,
+    flags: Mapping[str, Any] | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> Config:
+    """Read and check everything; raises ConfigError with all problems at once.
+
+    `file` None means ./ampedge.toml where there is one.
+    `flags` maps dotted paths to values; None values are left out.
+    """
+    environment = os.environ if environment is None else environment
+    if file is None and Path(DEFAULT_FILE).is_file():
+        file = Path(DEFAULT_FILE)
+    merged: dict[str, Any] = {}
+    sources: dict[str, str] = {}
+    if file is not None:
+        for path, value in _flat(_parsed(file)):
+            _put(merged, path, value)
+            sources[path] = str(file)
+    for path, value in _from_environment(environment):
+        _put(merged, path, value)
+        sources[path] = "environment"
+    for path, value in (flags or {}).items():
+        if value is not None:
+            _put(merged, path, value)
+            sources[path] = "flag"
+    try:
+        settings = Settings.model_validate(merged)
+    except ValidationError as error:
+        lines = [_problem(detail, sources) for detail in error.errors(include_url=False)]
+        raise ConfigError("\n".join(lines), "Every key is described in docs/reference.md.") from None
+    return Config(settings, sources, file)
+
+
+def keys(section: type[BaseModel] = Settings, prefix: str = "") -> Iterator[tuple[str, type[BaseModel], str]]:
+    """(dotted path, section, field) of every key there is; tags are `tags.NAME`."""
+    for name, field in section.model_fields.items():
+        inner = TagSection if name == "tags" else field.annotation
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            yield from keys(inner, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", section, name
+
+
+def _parsed(file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text("utf-8-sig"))
+    except OSError as error:
+        raise ConfigError(f"{file} cannot be read: {error.strerror}.", "Make one with `ampedge init`.") from error
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(
+            f"{file} is not TOML: {error}.", "Mend that line, or begin anew with `ampedge init`."
+        ) from error
+
+
+def _flat(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in table.items():
+        if isinstance(value, dict) and value:
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _put(tree: dict[str, Any], path: str, value: Any) -> None:
+    *parents, last = path.split(".")
+    for part in parents:
+        inner = tree.setdefault(part, {})
+        if not isinstance(inner, dict):
+            return  # the file gives a plain value where a section belongs; the check reports it
+        tree = inner
+    tree[last] = value
+
+
+def _from_environment(environment: Mapping[str, str]) -> Iterator[tuple[str, Any]]:
+    types = {path: section.model_fields[field].annotation for path, section, field in keys()}
+    for name, text in sorted(environment.items()):
+        if not name.startswith(ENVIRONMENT_PREFIX) or name in _NOT_KEYS:
+            continue
+        path = name.removeprefix(ENVIRONMENT_PREFIX).lower().replace("__", ".")
+        yield path, _number(text) if types.get(path) in (int, float, int | None) else text
+
+
+def _number(text: str) -> int | float | str:
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
+def _problem(detail: Any, sources: Mapping[str, str]) -> str:
+    path = ".".join(str(part) for part in detail["loc"])
+    source = next((sources[key] for key in sources if key == path or path.startswith(key + ".")), "")
+    where = f"{path} ({source})" if source else path
+    if detail["type"] == "extra_forbidden":
+        parent, _, last = path.rpartition(".")
+        parent = re.sub(r"^tags\.\d+$", "tags", parent)
+        siblings = {key.removeprefix(parent + ".").split(".")[0] for key, *_ in keys() if key.startswith(parent)}
+        return (
+            f"{where}: there is no such key; {did_you_mean(last, siblings) or 'known: ' + ', '.join(sorted(siblings))}"
+        )
+    message = detail["msg"].removeprefix("Value error, ")
+    secret = path.endswith("password") or detail["type"] in ("missing", "value_error")
+    given = "" if secret else f", not {detail['input']!r}"
+    return f"{where or 'config'}: {message[0].lower() + message[1:]}{given}"

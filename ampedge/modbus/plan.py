@@ -1,0 +1,94 @@
+"""Which block reads and writes cover a data map: few, within the protocol's limits, values whole."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ampedge.datamap import BIT_TABLES, DataMap, Tag
+from ampedge.records import Words
+
+READ_LIMIT_REGISTERS = 125
+READ_LIMIT_BITS = 2000
+WRITE_LIMIT_REGISTERS = 123
+WRITE_LIMIT_BITS = 1968
+CHEAP_GAP = 16
+"""Registers read for nothing that still cost less than one more request."""
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """One request: `count` registers from `address`, and the tags inside by their place in the map."""
+
+    table: str
+    address: int
+    count: int
+    tags: tuple[int, ...]
+
+    def describe(self) -> str:
+        return f"{self.table} {self.address}-{self.address + self.count - 1}"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The blocks of a data map, and how their words are dealt out to the tags."""
+
+    datamap: DataMap
+    blocks: tuple[Block, ...]
+
+    def split(self, words: Sequence[Sequence[int]]) -> tuple[Words, ...]:
+        """The words of each tag in map order, from the words of each block in plan order."""
+        dealt: list[Words] = [()] * len(self.datamap.tags)
+        for block, held in zip(self.blocks, words, strict=True):
+            for index in block.tags:
+                tag = self.datamap.tags[index]
+                start = tag.address - block.address
+                dealt[index] = tuple(held[start : start + tag.width])
+        return tuple(dealt)
+
+    def join(self, words: Sequence[Words]) -> tuple[list[int], ...]:
+        """The words of each block, from the words of each tag; registers of no tag are zero."""
+        images = tuple([0] * block.count for block in self.blocks)
+        for block, image in zip(self.blocks, images, strict=True):
+            for index in block.tags:
+                tag = self.datamap.tags[index]
+                start = tag.address - block.address
+                image[start : start + tag.width] = words[index]
+        return images
+
+    def describe(self) -> str:
+        """The plan in a line, for people."""
+        return ", ".join(block.describe() for block in self.blocks)
+
+
+def plan_reads(datamap: DataMap, *, gap: int = CHEAP_GAP) -> Plan:
+    """Few block reads: neighbours are joined across up to `gap` registers that belong to no tag."""
+    return _plan(datamap, gap, READ_LIMIT_REGISTERS, READ_LIMIT_BITS)
+
+
+def plan_writes(datamap: DataMap) -> Plan:
+    """One write per contiguous run of tags: a register of no tag is never written."""
+    return _plan(datamap, 0, WRITE_LIMIT_REGISTERS, WRITE_LIMIT_BITS)
+
+
+def _plan(datamap: DataMap, gap: int, registers: int, bits: int) -> Plan:
+    blocks: list[Block] = []
+    run: list[int] = []
+
+    def tag(index: int) -> Tag:
+        return datamap.tags[index]
+
+    def close() -> None:
+        if run:
+            first, last = tag(run[0]), tag(run[-1])
+            blocks.append(Block(first.table, first.address, last.end - first.address, tuple(run)))
+            run.clear()
+
+    for index in sorted(range(len(datamap.tags)), key=lambda i: (tag(i).table, tag(i).address)):
+        if run:
+            first, last, this = tag(run[0]), tag(run[-1]), tag(index)
+            limit = bits if this.table in BIT_TABLES else registers
+            fits = this.end - first.address <= limit
+            if this.table != first.table or this.address - last.end > gap or not fits:
+                close()
+        run.append(index)
+    close()
+    return Plan(datamap, tuple(blocks))

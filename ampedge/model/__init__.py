@@ -1,0 +1,1 @@
+"""The model and all that belongs to it: the bundle's format, its loader, its runtimes."""

@@ -1,0 +1,294 @@
+"""The bundle: one directory or one `.ampedge` file; verified before it is built, never executed.
+
+A directory holds `manifest.json`, `manifest.sha256`, `weights.bin` and what training leaves beside them.
+An `.ampedge` file is a zip of the first three, stored in that order, whose comment is the SHA-256 of
+everything before the comment: one changed bit anywhere is found.
+"""
+
+import hashlib
+import io
+import json
+import struct
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import ValidationError
+
+from ampedge.datamap import DataMap
+from ampedge.errors import ConfigError, InUseError, ModelRefusedError, UsageError
+from ampedge.files import replaced_directory, replaced_file
+from ampedge.model.manifest import PROTOCOL, Manifest
+from ampedge.model.network import DenseNetwork, Matrix, Runtime, unpack_weights
+
+MANIFEST = "manifest.json"
+CHECKSUM = "manifest.sha256"
+WEIGHTS = "weights.bin"
+HELD_OUT = "heldout.csv"
+EDGE_FILES = (MANIFEST, CHECKSUM, WEIGHTS)
+SUFFIX = ".ampedge"
+
+_COMMENT = b"ampedge sha256 "
+_COMMENT_SIZE = len(_COMMENT) + 64
+_LARGEST_BYTES = 64 * 1024 * 1024
+_GOLDEN_TOLERANCE = 1e-4
+_DO = "Make it again with `ampedge train` and `ampedge export`, or copy it once more."
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """A loaded model: its manifest, the data map it was made for, and a runtime that is ready to run."""
+
+    path: Path
+    manifest: Manifest
+    datamap: DataMap
+    runtime: Runtime
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return tuple(self.manifest.classes)
+
+    def probabilities(self, values: Matrix) -> Matrix:
+        """(rows, features) in engineering units to (rows, classes)."""
+        return self.runtime.probabilities(values)
+
+    def held_out(self) -> Path | None:
+        """The table of rows that training never saw; only a directory has it."""
+        path = self.path / HELD_OUT
+        return path if path.is_file() else None
+
+    def extra(self, name: str) -> bytes:
+        """A further file of the directory, such as the Keras model; refused where it was altered."""
+        try:
+            data = (self.path / name).read_bytes()
+        except OSError as error:
+            raise ModelRefusedError(
+                f"{self.path} has no {name}.", "Give the bundle directory that `ampedge train` wrote."
+            ) from error
+        if hashlib.sha256(data).hexdigest() != self.manifest.files.get(name):
+            raise ModelRefusedError(f"{self.path / name} was altered after it was made.", _DO)
+        return data
+
+
+def load_bundle(path: Path) -> Bundle:
+    """Read, verify, build and replay the golden rows; raises ModelRefusedError with the reason."""
+    files = _read(path)
+    with _refused(path):
+        manifest = _manifest(files)
+        for name in sorted({WEIGHTS, *manifest.files} & files.keys()):
+            if hashlib.sha256(files[name]).hexdigest() != manifest.files.get(name):
+                raise ModelRefusedError(f"{name} is not the file that the manifest names.")
+        runtime = _build(manifest, files[WEIGHTS])
+        datamap = _checked_datamap(manifest)
+        _replay(manifest, runtime)
+    return Bundle(path, manifest, datamap, runtime)
+
+
+def save_bundle(directory: Path, manifest: Mapping[str, Any], files: Mapping[str, bytes]) -> Bundle:
+    """Write a bundle directory whole, then rename it into place; loads it again as the last check.
+
+    `manifest` is everything but `files`, which this fills in for every one of `files`.
+    Raises InUseError where `directory` exists and is not a bundle.
+    """
+    if directory.exists() and not (directory / MANIFEST).is_file() and any(directory.iterdir()):
+        raise InUseError(
+            f"{directory} exists and is not a model; nothing was written.", "Choose another place with --out."
+        )
+    content = dict(files)
+    hashes = {name: hashlib.sha256(data).hexdigest() for name, data in sorted(content.items())}
+    content.update(_sealed({**manifest, "files": hashes}))
+    with replaced_directory(directory) as made:
+        for name, data in content.items():
+            (made / name).write_bytes(data)
+        load_bundle(made)
+    return load_bundle(directory)
+
+
+def pack_bundle(bundle: Bundle, out: Path) -> None:
+    """Write the one file for the edge, with all that it needs and nothing more."""
+    weights = _read(bundle.path)[WEIGHTS]
+    plain = bundle.manifest.model_dump(mode="json")
+    plain["files"] = {WEIGHTS: hashlib.sha256(weights).hexdigest()}
+    content = {**_sealed(plain), WEIGHTS: weights}
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
+        for name in EDGE_FILES:
+            archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), content[name], zipfile.ZIP_DEFLATED)
+        archive.comment = b"-" * _COMMENT_SIZE
+    body = buffer.getvalue()[:-_COMMENT_SIZE]
+    with replaced_file(out) as made:
+        made.write_bytes(body + _COMMENT + hashlib.sha256(body).hexdigest().encode())
+        load_bundle(made)
+
+
+def agree(bundle: Bundle, datamap: DataMap) -> DataMap:
+    """The site's data map in the order of the model's features.
+
+    Address, type, word order, scale and valid range are the site's own; names must be those of the bundle,
+    and units, where both state one.  Raises ModelRefusedError with the difference.
+    """
+    units = {feature.name: feature.unit for feature in bundle.manifest.features}
+    lines = [f"the model needs {name!r}, which the config does not have" for name in units if name not in datamap.names]
+    lines += [f"the config has {name!r}, which the model does not know" for name in datamap.names if name not in units]
+    lines += [
+        f"{tag.name!r} is in {tag.unit!r} in the config and in {units[tag.name]!r} in the model"
+        for tag in datamap.tags
+        if tag.unit and units.get(tag.name) and tag.unit != units[tag.name]
+    ]
+    if lines:
+        raise ModelRefusedError(
+            f"{bundle.path} was made for other tags: " + "; ".join(lines) + ".",
+            "Name the tags as the model does, or train on a table with these columns.",
+        )
+    return datamap.ordered(list(units))
+
+
+def find_bundle(explicit: str | None, shipped: Path) -> tuple[Path, str]:
+    """(path, how it was found): the one asked for, ./model, a single ./*.ampedge, or the shipped one."""
+    if explicit is not None:
+        path = Path(explicit)
+        if not path.exists():
+            raise UsageError(f"There is no model at {explicit}.", "Give a bundle directory or an .ampedge file.")
+        return path, "as given"
+    if (Path("model") / MANIFEST).is_file():
+        return Path("model"), "found here"
+    here = sorted(Path().glob(f"*{SUFFIX}"))
+    if len(here) == 1:
+        return here[0], "found here"
+    if len(here) > 1:
+        names = ", ".join(str(path) for path in here)
+        raise UsageError(f"There are several models here: {names}.", "Say which one with --model.")
+    return shipped, "the small amplifier model that ampedge ships"
+
+
+def _sealed(manifest: Mapping[str, Any]) -> dict[str, bytes]:
+    text = json.dumps(manifest, indent=1, ensure_ascii=False, allow_nan=False).encode()
+    return {MANIFEST: text, CHECKSUM: f"{hashlib.sha256(text).hexdigest()}  {MANIFEST}\n".encode()}
+
+
+@contextmanager
+def _refused(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except ModelRefusedError as error:
+        raise ModelRefusedError(f"{path} is refused: {error.problem}", error.remedy or _DO) from error
+
+
+def _read(path: Path) -> dict[str, bytes]:
+    try:
+        if path.is_dir():
+            return {name: _limited(path / name) for name in _present(path)}
+        data = _limited(path)
+    except OSError as error:
+        raise ModelRefusedError(f"{path} cannot be read: {error.strerror}.", _DO) from error
+    with _refused(path):
+        return _unzip(data)
+
+
+def _present(directory: Path) -> list[str]:
+    missing = [name for name in EDGE_FILES if not (directory / name).is_file()]
+    if missing:
+        raise ModelRefusedError(f"{directory} is no model: it has no {missing[0]}.", _DO)
+    return list(EDGE_FILES)
+
+
+def _limited(path: Path) -> bytes:
+    with path.open("rb") as file:
+        data = file.read(_LARGEST_BYTES + 1)
+    if len(data) > _LARGEST_BYTES:
+        raise ModelRefusedError(f"{path} is larger than any bundle ({_LARGEST_BYTES >> 20} MiB).")
+    return data
+
+
+def _unzip(data: bytes) -> dict[str, bytes]:
+    body, comment = data[:-_COMMENT_SIZE], data[-_COMMENT_SIZE:]
+    if not data.startswith(b"PK") or not comment.startswith(_COMMENT):
+        raise ModelRefusedError("It is no .ampedge file, or its end is missing.")
+    if comment[len(_COMMENT) :] != hashlib.sha256(body).hexdigest().encode():
+        raise ModelRefusedError("It was altered after it was made: its checksum does not match.")
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            entries = archive.infolist()
+            if [entry.filename for entry in entries] != list(EDGE_FILES):
+                raise ModelRefusedError("It does not hold just the files of a bundle.")
+            if sum(entry.file_size for entry in entries) > _LARGEST_BYTES:
+                raise ModelRefusedError("It unpacks to more than any bundle does.")
+            return {entry.filename: archive.read(entry) for entry in entries}
+    except (zipfile.BadZipFile, zipfile.LargeZipFile, struct.error, EOFError, NotImplementedError) as error:
+        raise ModelRefusedError("It is a damaged zip archive.") from error
+
+
+def _manifest(files: Mapping[str, bytes]) -> Manifest:
+    data = files[MANIFEST]
+    try:
+        plain = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise ModelRefusedError(f"{MANIFEST} is not JSON.") from error
+    protocol = plain.get("protocol") if isinstance(plain, dict) else None
+    if isinstance(protocol, int) and protocol > PROTOCOL:
+        raise ModelRefusedError(
+            f"It is of protocol {protocol}; this ampedge reads up to {PROTOCOL}.",
+            "Update ampedge here: pip install --upgrade ampedge",
+        )
+    if files[CHECKSUM].split()[:1] != [hashlib.sha256(data).hexdigest().encode()]:
+        raise ModelRefusedError(f"{MANIFEST} was altered after it was made: its checksum does not match.")
+    try:
+        manifest = Manifest.model_validate(plain)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise ModelRefusedError(f"{MANIFEST}: {where}: {first['msg']}.") from error
+    _consistent(manifest)
+    return manifest
+
+
+def _consistent(manifest: Manifest) -> None:
+    classes, names = manifest.classes, manifest.feature_names
+    shapes_fit = all(
+        len(row.values) == len(names) and len(row.probabilities) == len(classes) for row in manifest.golden
+    )
+    for wrong, what in (
+        (len(set(classes)) != len(classes), "a class stands twice"),
+        (len(set(names)) != len(names), "a feature stands twice"),
+        (manifest.normal_label not in classes, "the normal label is not one of the classes"),
+        (manifest.layers[-1].units != len(classes), "the network's output does not fit the classes"),
+        (any(layer.activation != "relu" for layer in manifest.layers[:-1]), "a hidden layer is not ReLU"),
+        (manifest.layers[-1].activation != "softmax", "the last layer is not softmax"),
+        (not shapes_fit, "a golden row has the wrong length"),
+        ({row.class_name for row in manifest.golden} != set(classes), "a class has no golden row"),
+        (WEIGHTS not in manifest.files, "it does not name its weights"),
+    ):
+        if wrong:
+            raise ModelRefusedError(f"{MANIFEST}: {what}.")
+
+
+def _build(manifest: Manifest, weights: bytes) -> DenseNetwork:
+    layers = unpack_weights(weights, len(manifest.features), [layer.units for layer in manifest.layers])
+    return DenseNetwork([f.mean for f in manifest.features], [f.std for f in manifest.features], layers)
+
+
+def _checked_datamap(manifest: Manifest) -> DataMap:
+    try:
+        datamap = manifest.as_datamap()
+    except ConfigError as error:
+        raise ModelRefusedError(f"{MANIFEST}: {error.problem}") from error
+    if list(datamap.names) != manifest.feature_names:
+        raise ModelRefusedError(f"{MANIFEST}: the data map's tags are not the features in their order.")
+    return datamap
+
+
+def _replay(manifest: Manifest, runtime: Runtime) -> None:
+    """Run the golden rows and compare: a swapped label, scaler or order shows here, before any reading."""
+    found = runtime.probabilities(np.array([row.values for row in manifest.golden], dtype=np.float64))
+    for row, got in zip(manifest.golden, found, strict=True):
+        difference = float(np.abs(got - np.array(row.probabilities)).max())
+        said = manifest.classes[int(got.argmax())]
+        if not difference <= _GOLDEN_TOLERANCE or said != row.class_name:
+            raise ModelRefusedError(
+                f"A golden row of class {row.class_name!r} comes out as {said!r} "
+                f"(probabilities differ by {difference:.2g})."
+            )

@@ -1,0 +1,80 @@
+"""The edge's own runtime: a dense network's forward pass in NumPy, kept to what NumPy 1.24 has."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ampedge.errors import ModelRefusedError
+
+Matrix = NDArray[np.float64]
+
+
+class Runtime(Protocol):
+    """What every runtime offers: raw values in engineering units in, probabilities out."""
+
+    name: str
+
+    def probabilities(self, values: Matrix) -> Matrix:
+        """(rows, features) in engineering units to (rows, classes), each row adding up to 1."""
+
+
+class DenseNetwork:
+    """Standard scaling, dense ReLU layers, softmax over the classes.
+
+    `mean` and `std` have shape (features,); kernels have shape (inputs, units) as in Keras.
+    Scaling is done in float64, the layers in float32.
+    """
+
+    name = "numpy"
+
+    def __init__(
+        self,
+        mean: Sequence[float],
+        std: Sequence[float],
+        layers: Sequence[tuple[NDArray[np.float32], NDArray[np.float32]]],
+    ) -> None:
+        self._mean = np.asarray(mean, dtype=np.float64)
+        self._std = np.asarray(std, dtype=np.float64)
+        self._hidden = tuple(layers[:-1])
+        self._last = layers[-1]
+
+    def probabilities(self, values: Matrix) -> Matrix:
+        """(rows, features) in engineering units to (rows, classes)."""
+        flow = ((values - self._mean) / self._std).astype(np.float32)
+        for kernel, bias in self._hidden:
+            flow = np.maximum(flow @ kernel + bias, 0)
+        kernel, bias = self._last
+        scores = (flow @ kernel + bias).astype(np.float64)
+        scores -= scores.max(axis=1, keepdims=True)
+        np.exp(scores, out=scores)
+        scores /= scores.sum(axis=1, keepdims=True)
+        return scores
+
+
+def pack_weights(layers: Sequence[tuple[NDArray[np.float32], NDArray[np.float32]]]) -> bytes:
+    """Kernel and bias of each layer in order, as little-endian float32 and nothing else."""
+    return b"".join(np.ascontiguousarray(part, dtype="<f4").tobytes() for layer in layers for part in layer)
+
+
+def unpack_weights(
+    data: bytes, inputs: int, units: Sequence[int]
+) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
+    """The layers of `pack_weights`; raises ModelRefusedError where the size or a number is wrong."""
+    sizes = [inputs, *units]
+    expected = 4 * sum(a * b + b for a, b in pairwise(sizes))
+    if len(data) != expected:
+        raise ModelRefusedError(f"The weights have {len(data)} bytes, the network needs {expected}.")
+    flat = np.frombuffer(data, dtype="<f4").astype(np.float32)
+    if not np.isfinite(flat).all():
+        raise ModelRefusedError("The weights hold a number that is not finite.")
+    layers = []
+    at = 0
+    for rows, columns in pairwise(sizes):
+        kernel = flat[at : at + rows * columns].reshape(rows, columns)
+        at += rows * columns
+        layers.append((kernel, flat[at : at + columns]))
+        at += columns
+    return layers

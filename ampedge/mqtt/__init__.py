@@ -1,0 +1,1 @@
+"""MQTT, both directions: topics, the one connection, the publisher, the subscriber, the embedded broker."""

@@ -1,0 +1,115 @@
+"""The ordered stages from a frame to a label; only this file knows their order.
+
+    frame -> decode -> judge -> select -> infer -> decide -> record
+
+The same object runs in `serve`, `evaluate` and `collect`: what was evaluated is what runs.
+It is pure given a frame; nothing here touches a socket, a file or a clock.
+"""
+
+import dataclasses
+
+import numpy as np
+
+from ampedge.datamap import DataMap
+from ampedge.decision import decide
+from ampedge.features import selector
+from ampedge.modbus.codec import engineering, raw_bits, raw_decoder, smallest_normal
+from ampedge.model.bundle import Bundle, agree
+from ampedge.quality import judge_raw, judge_value, never_written, worst
+from ampedge.records import Frame, Quality, Reason, Record, TagValue, Words
+
+
+class Reader:
+    """Decode and quality alone: what `collect` needs, and the first half of every pipeline.
+
+    `envelopes` gives the range of each tag beyond which a value is far outside training.
+    """
+
+    def __init__(self, datamap: DataMap, envelopes: dict[str, tuple[float, float]] | None = None) -> None:
+        self.datamap = datamap
+        self._points = tuple(
+            (tag, raw_decoder(tag), smallest_normal(tag), (envelopes or {}).get(tag.name)) for tag in datamap.tags
+        )
+
+    def read(self, frame: Frame) -> Record:
+        """The frame's values with their qualities."""
+        if frame.failure is not None:
+            reasons: tuple[str, ...] = (frame.failure,)
+            values = tuple(TagValue(tag.name, None, tag.unit, Quality.BAD, frame.failure) for tag in self.datamap.tags)
+        elif never_written(frame.words):
+            reasons = (Reason.NEVER_WRITTEN,)
+            values = tuple(
+                TagValue(tag.name, None, tag.unit, Quality.BAD, Reason.NEVER_WRITTEN) for tag in self.datamap.tags
+            )
+        else:
+            values = self._decode(frame.words)
+            reasons = tuple(f"{value.name}: {value.reason}" for value in values if value.reason is not None)
+        return Record(frame, values, worst(values), reasons)
+
+    def _decode(self, words: tuple[Words, ...]) -> tuple[TagValue, ...]:
+        values = []
+        for held, (tag, decode, smallest, envelope) in zip(words, self._points, strict=True):
+            raw = decode(held)
+            is_sentinel = bool(tag.invalid) and raw_bits(tag, held) in tag.invalid
+            wrong = judge_raw(raw, smallest_normal=smallest, is_sentinel=is_sentinel)
+            if wrong is not None:
+                values.append(TagValue(tag.name, None, tag.unit, Quality.BAD, wrong))
+            else:
+                values.append(judge_value(tag, engineering(tag, raw), envelope))
+        return tuple(values)
+
+
+class Pipeline:
+    """All stages, for one model and one data map.
+
+    `datamap` is the site's own map; raises ModelRefusedError where it is not the model's.
+    """
+
+    def __init__(self, bundle: Bundle, datamap: DataMap | None = None, *, min_confidence: float = 0.5) -> None:
+        self.bundle = bundle
+        self.datamap = agree(bundle, datamap or bundle.datamap)
+        self.min_confidence = min_confidence
+        envelopes = {feature.name: feature.envelope for feature in bundle.manifest.features}
+        self._reader = Reader(self.datamap, envelopes)
+        self._select = selector(self.datamap.names, bundle.manifest.feature_names)
+        self._stages = (self._reader_stage, self._select_stage, self._infer, self._decide)
+
+    def run(self, frame: Frame) -> Record:
+        """The frame's record after every stage."""
+        record = Record(frame)
+        for stage in self._stages:
+            record = stage(record)
+        return record
+
+    def _reader_stage(self, record: Record) -> Record:
+        return self._reader.read(record.frame)
+
+    def _select_stage(self, record: Record) -> Record:
+        if record.quality is Quality.BAD:
+            return record
+        return dataclasses.replace(record, vector=self._select(record.values))
+
+    def _infer(self, record: Record) -> Record:
+        if record.vector is None:
+            return record
+        found = self.bundle.probabilities(np.array([record.vector], dtype=np.float64))[0]
+        best = int(found.argmax())
+        return dataclasses.replace(
+            record,
+            probabilities=tuple(found.tolist()),
+            class_name=self.bundle.manifest.classes[best],
+            confidence=float(found[best]),
+        )
+
+    def _decide(self, record: Record) -> Record:
+        if record.class_name is None or record.confidence is None:
+            return record
+        label, reason = decide(
+            record.class_name,
+            record.confidence,
+            quality=record.quality,
+            outside_training=any(value.reason is Reason.OUTSIDE_TRAINING for value in record.values),
+            min_confidence=self.min_confidence,
+        )
+        reasons = record.reasons if reason is None else (*record.reasons, reason)
+        return dataclasses.replace(record, label=label, reasons=reasons)

@@ -1,0 +1,80 @@
+"""What travels through the pipeline: plain, frozen, and importing nothing of ours."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+UNKNOWN = "unknown"
+"""The label of a reading that no class may be given to; never a training label."""
+
+
+class Quality(StrEnum):
+    """How far a value or a label can be trusted, in the terms of OPC UA."""
+
+    GOOD = "good"
+    UNCERTAIN = "uncertain"
+    BAD = "bad"
+
+
+class Reason(StrEnum):
+    """Why a quality is not good or a label is `unknown`; the words that events carry."""
+
+    NO_COMMUNICATION = "no_communication"  # the device cannot be reached or does not answer
+    DEVICE_FAILURE = "device_failure"  # the device answers with a Modbus exception
+    CONFIGURATION_ERROR = "configuration_error"  # the device does not have what the data map asks for
+    NEVER_WRITTEN = "never_written"  # every register of the map is zero
+    NOT_A_NUMBER = "not_a_number"
+    INFINITE = "infinite"
+    DENORMAL = "denormal"  # the mark of a wrong word order
+    SENTINEL = "sentinel"  # a raw word that the device uses for "no value"
+    OUT_OF_RANGE = "out_of_range"  # outside the tag's valid range
+    OUTSIDE_TRAINING = "outside_training"  # far from anything that the model was trained on
+    LOW_CONFIDENCE = "low_confidence"  # the model is not sure enough
+
+
+Words = tuple[int, ...]
+"""Raw 16-bit registers as they came, each 0 to 65535 (0 or 1 for coils and discrete inputs)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One poll of one device: the raw words of every tag, in the order of the data map.
+
+    `time_s` is the wall clock at acquisition (seconds since the epoch, UTC).
+    Where the read failed, `words` is empty and `failure` says why, `detail` in a sentence.
+    """
+
+    device: str
+    time_s: float
+    words: tuple[Words, ...] = ()
+    failure: Reason | None = None
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TagValue:
+    """One decoded tag in engineering units; `value` is None where there is no number to show."""
+
+    name: str
+    value: float | None
+    unit: str
+    quality: Quality = Quality.GOOD
+    reason: Reason | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A frame on its way through the stages; each stage fills in its part.
+
+    `class_name` is what the model says, None when it was not asked.
+    `label` is what is published after the decision.
+    """
+
+    frame: Frame
+    values: tuple[TagValue, ...] = ()
+    quality: Quality = Quality.GOOD
+    reasons: tuple[str, ...] = ()
+    vector: tuple[float, ...] | None = None
+    probabilities: tuple[float, ...] | None = None
+    class_name: str | None = None
+    confidence: float | None = None
+    label: str = UNKNOWN

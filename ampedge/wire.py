@@ -1,0 +1,120 @@
+"""What goes over the wire: the event as JSON, written here and read back here.
+
+The schema is published as `docs/event.schema.json`; every event of the tests is validated against it.
+"""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from ampedge.records import Quality, Record
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What all events of one start of one service have in common.
+
+    `boot` is random per start; (device, boot, sequence) identifies an event.
+    """
+
+    device: str
+    boot: str
+    model_name: str
+    model_version: str
+    classes: tuple[str, ...]
+    normal_label: str
+    interval_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """An event as a reader sees it; `values` maps a tag to (value or None, unit, quality)."""
+
+    device: str
+    boot: str
+    sequence: int
+    time_s: float
+    label: str
+    class_name: str | None
+    confidence: float | None
+    quality: Quality
+    reasons: tuple[str, ...]
+    interval_s: float
+    normal_label: str
+    replayed: bool
+    model: str
+    values: Mapping[str, tuple[float | None, str, Quality]] = field(default_factory=dict)
+
+
+def event_payload(record: Record, origin: Origin, sequence: int, *, replayed: bool = False) -> bytes:
+    """The event as UTF-8 JSON; numbers are not rounded, and NaN cannot occur."""
+    probabilities = record.probabilities
+    event = {
+        "schema": SCHEMA_VERSION,
+        "device": origin.device,
+        "boot": origin.boot,
+        "sequence": sequence,
+        "time": rfc3339(record.frame.time_s),
+        "label": record.label,
+        "class": record.class_name,
+        "confidence": record.confidence,
+        "probabilities": None if probabilities is None else dict(zip(origin.classes, probabilities, strict=True)),
+        "quality": record.quality,
+        "reasons": record.reasons,
+        "values": {
+            v.name: {"value": v.value, "unit": v.unit, "quality": v.quality, "reason": v.reason} for v in record.values
+        },
+        "model": {"name": origin.model_name, "version": origin.model_version},
+        "normal_label": origin.normal_label,
+        "interval_s": origin.interval_s,
+        "replayed": replayed,
+    }
+    return json.dumps(event, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+
+
+def parse_event(payload: bytes) -> Event:
+    """The event in a payload; raises ValueError for anything that is not one."""
+    try:
+        plain: dict[str, Any] = json.loads(payload)
+        if plain["schema"] != SCHEMA_VERSION:
+            raise ValueError(f"schema {plain['schema']!r} is not {SCHEMA_VERSION}")
+        return Event(
+            device=str(plain["device"]),
+            boot=str(plain["boot"]),
+            sequence=int(plain["sequence"]),
+            time_s=datetime.fromisoformat(plain["time"]).timestamp(),
+            label=str(plain["label"]),
+            class_name=None if plain["class"] is None else str(plain["class"]),
+            confidence=_number(plain["confidence"]),
+            quality=Quality(plain["quality"]),
+            reasons=tuple(str(reason) for reason in plain["reasons"]),
+            interval_s=float(plain["interval_s"]),
+            normal_label=str(plain["normal_label"]),
+            replayed=bool(plain["replayed"]),
+            model=f"{plain['model']['name']} {plain['model']['version']}",
+            values={
+                str(name): (_number(value["value"]), str(value["unit"]), Quality(value["quality"]))
+                for name, value in plain["values"].items()
+            },
+        )
+    except (KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
+        raise ValueError(f"not an event: {type(error).__name__} {error}") from error
+
+
+def rfc3339(time_s: float) -> str:
+    """Seconds since the epoch as UTC with milliseconds, such as 2026-11-23T00:00:00.000Z."""
+    return datetime.fromtimestamp(time_s, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _number(value: Any) -> float | None:
+    if value is None:
+        return None
+    number = float(value)
+    if not math.isfinite(number):
+        raise ValueError(f"{number} is no value")
+    return number
