@@ -1,0 +1,1 @@
+"""The command line: thin skins that parse, load the config, call one function and render."""

@@ -1,0 +1,67 @@
+"""The `ampedge` command: every subcommand, and the one place that prints errors."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+import ampedge
+from ampedge.cli.evaluate import evaluate
+from ampedge.cli.export import export
+from ampedge.cli.monitor import monitor
+from ampedge.cli.serve import serve
+from ampedge.cli.simulate import simulate
+from ampedge.cli.train import train
+from ampedge.errors import AmpedgeError
+
+app = typer.Typer(
+    name="ampedge",
+    help="From a table of sensor readings to a label on MQTT: train, evaluate, export, serve, simulate, monitor.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for _command in (train, evaluate, export, serve, simulate, monitor):
+    app.command()(_command)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"ampedge {ampedge.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    *,
+    debug: Annotated[bool, typer.Option("--debug", help="Show a traceback with an error.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and stop.")
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Run the command line; a known error becomes two lines and its exit code."""
+    try:
+        app(prog_name="ampedge")
+    except AmpedgeError as error:
+        if "--debug" in sys.argv:
+            raise
+        from rich.console import Console
+
+        console = Console(stderr=True, soft_wrap=True, highlight=False)
+        console.print(f"Error: {error.problem}", style="red", markup=False)
+        if error.remedy:
+            console.print(error.remedy, markup=False)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except Exception as error:
+        if "--debug" in sys.argv:
+            raise
+        sys.stderr.write(
+            f"Bug: {type(error).__name__}: {error}\nRun it again as `ampedge --debug ...` and report it.\n"
+        )
+        sys.exit(1)

@@ -1,0 +1,5 @@
+"""`ampedge evaluate`."""
+
+
+def evaluate() -> None:
+    """To be written."""

@@ -1,0 +1,5 @@
+"""`ampedge export`."""
+
+
+def export() -> None:
+    """To be written."""

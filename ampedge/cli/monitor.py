@@ -1,0 +1,5 @@
+"""`ampedge monitor`."""
+
+
+def monitor() -> None:
+    """To be written."""

@@ -1,0 +1,67 @@
+"""The options that several commands share, spelled once, and how they reach the config."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from ampedge.config import Config
+
+ConfigFile = Annotated[
+    Path | None, typer.Option("--config", "-c", help="Config file; without it ./ampedge.toml where there is one.")
+]
+Model = Annotated[
+    str | None, typer.Option("--model", "-m", help="Bundle directory or .ampedge file; without it ./model and so on.")
+]
+Host = Annotated[str | None, typer.Option("--host", help="The slave's address.")]
+Port = Annotated[int | None, typer.Option("--port", help="The slave's TCP port.")]
+Unit = Annotated[int | None, typer.Option("--unit", help="The slave's unit id.")]
+Broker = Annotated[str | None, typer.Option("--broker", help="The MQTT broker, HOST or HOST:PORT.")]
+Topic = Annotated[str | None, typer.Option("--topic", help="Topic of the bare label.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
+
+
+def config_from(
+    file: Path | None,
+    *,
+    host: str | None = None,
+    port: int | None = None,
+    unit: int | None = None,
+    broker: str | None = None,
+    topic: str | None = None,
+    **flags: Any,
+) -> "Config":
+    """The checked config with this command's flags on top.
+
+    `flags` are further dotted paths with `__` for the dot (`modbus__interval_s`).
+    """
+    from ampedge.config import load_config
+
+    broker_host, broker_port = _split_broker(broker)
+    given = {
+        "modbus.host": host,
+        "modbus.port": port,
+        "modbus.unit": unit,
+        "mqtt.host": broker_host,
+        "mqtt.port": broker_port,
+        "mqtt.topic": topic,
+    }
+    given.update({name.replace("__", "."): value for name, value in flags.items()})
+    return load_config(file, given)
+
+
+def _split_broker(broker: str | None) -> tuple[str | None, int | None]:
+    """(host, port) of HOST, HOST:PORT, [IPv6] or [IPv6]:PORT."""
+    from ampedge.errors import UsageError
+
+    if broker is None:
+        return None, None
+    host, colon, port = broker.rpartition(":")
+    if not colon or broker.endswith("]") or (":" in host and not host.startswith("[")):
+        host, port = broker, ""
+    if not host or (port and not (port.isascii() and port.isdigit())):
+        raise UsageError(
+            f"--broker {broker}: that is no HOST or HOST:PORT.", "Write it as in --broker 192.168.1.75:1883."
+        )
+    return host.strip("[]"), int(port) if port else None

@@ -1,0 +1,5 @@
+"""`ampedge serve`."""
+
+
+def serve() -> None:
+    """To be written."""

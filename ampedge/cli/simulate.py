@@ -1,0 +1,5 @@
+"""`ampedge simulate`."""
+
+
+def simulate() -> None:
+    """To be written."""

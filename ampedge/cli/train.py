@@ -1,0 +1,5 @@
+"""`ampedge train`."""
+
+
+def train() -> None:
+    """To be written."""
