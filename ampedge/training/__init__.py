@@ -1,0 +1,1 @@
+"""Training, evaluation and export: the only place that may import TensorFlow, scikit-learn and their like."""
