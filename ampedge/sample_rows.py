@@ -1,0 +1,135 @@
+"""Rows to play into a slave: the published samples file (a value and a register column per tag) and plain CSV."""
+
+import csv
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ampedge.datamap import DataMap, Tag
+from ampedge.errors import DataError
+from ampedge.files import replaced_file
+from ampedge.modbus.codec import encode
+from ampedge.records import Words
+from ampedge.table import Row, Table, number, read_table
+
+_VALUE = " (float)"
+_REGISTERS = re.compile(r"(?P<name>.+?) \[reg\d+(, *reg\d+)*\]")
+_REGISTER_CELL = re.compile(r"[\[(] *\d{1,5}( *, *\d{1,5})* *,? *[\])]")
+
+
+@dataclass(frozen=True, slots=True)
+class SampleRow:
+    """One row to play: its number counted from 1, its line in the file, its values in the order of the map.
+
+    `label` is what the row should come out as, None where the file does not say.
+    """
+
+    number: int
+    line: int
+    values: tuple[float, ...]
+    label: str | None
+
+
+def read_samples(
+    path: Path, datamap: DataMap, *, label: str = "status", sep: str | None = None, decimal: str | None = None
+) -> list[SampleRow]:
+    """Every row of a samples file, its columns matched by name to the tags.
+
+    Columns of no tag are ignored.  A register cell must be the encoding of the value beside it: float32 with
+    the high word first, as published, or as the data map has it.
+    Raises DataError naming the line, the column and the value.
+    """
+    table = read_table(path, sep=sep, decimal=decimal)
+    columns = [_column(table, tag.name) for tag in datamap.tags]
+    registers = {match["name"]: i for i, name in enumerate(table.columns) if (match := _REGISTERS.fullmatch(name))}
+    label_column = table.columns.index(label) if label in table.columns else None
+    rows = []
+    for count, row in enumerate(table.rows, start=1):
+        values = []
+        for tag, column in zip(datamap.tags, columns, strict=True):
+            value = _value(table, row, column)
+            _encoded(table, row, tag, value)
+            if tag.name in registers:
+                _compare(table, row, tag, value, registers[tag.name])
+            values.append(value)
+        rows.append(SampleRow(count, row.line, tuple(values), _label(row, label_column)))
+    return rows
+
+
+def published_form(
+    datamap: DataMap, rows: Iterable[Sequence[str]], *, label: str
+) -> tuple[list[str], Iterator[list[str]]]:
+    """(header, rows) of a samples file; each of `rows` has a number as text for each tag, then the label.
+
+    Each number stands as it was given, with the registers that hold it beside it.
+    """
+    header = [label]
+    for tag in datamap.tags:
+        held = ", ".join(f"reg{address}" for address in range(tag.address, tag.end))
+        header += [f"{tag.name}{_VALUE}", f"{tag.name} [{held}]"]
+
+    def published() -> Iterator[list[str]]:
+        for *values, name in rows:
+            cells = [name]
+            for tag, text in zip(datamap.tags, values, strict=True):
+                cells += [text, f"({', '.join(map(str, encode(tag, float(text))))})"]
+            yield cells
+
+    return header, published()
+
+
+def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Write a whole table, or nothing."""
+    with replaced_file(path) as made, made.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(header)
+        writer.writerows(rows)
+
+
+def _column(table: Table, name: str) -> int:
+    published = name + _VALUE
+    if published not in table.columns:
+        return table.column(name)
+    if name in table.columns:
+        raise DataError(
+            f"{table.path} has both a column {name!r} and a column {published!r}.", "Leave one of them out."
+        )
+    return table.columns.index(published)
+
+
+def _value(table: Table, row: Row, column: int) -> float:
+    value = number(row.cells[column], table.decimal)
+    if value is None:
+        raise DataError(
+            f"{_where(table, row, column)} is {row.cells[column]!r}, which is no number.",
+            "Mend the cell or leave the row out.",
+        )
+    return value
+
+
+def _encoded(table: Table, row: Row, tag: Tag, value: float) -> Words:
+    try:
+        return encode(tag, value)
+    except DataError as error:
+        raise DataError(f"{table.path}, line {row.line}: {error.problem}", error.remedy) from error
+
+
+def _compare(table: Table, row: Row, tag: Tag, value: float, column: int) -> None:
+    cell = row.cells[column]
+    words = tuple(int(word) for word in re.findall(r"\d+", cell)) if _REGISTER_CELL.fullmatch(cell) else None
+    published = Tag(tag.name, tag.address)
+    if words not in {_encoded(table, row, published, value), _encoded(table, row, tag, value)}:
+        raise DataError(
+            f"{_where(table, row, column)} is {cell!r}, but the value beside it, {value!r}, "
+            f"is {_encoded(table, row, published, value)} as float32.",
+            "Mend the one that is wrong, or leave the register columns out.",
+        )
+
+
+def _label(row: Row, column: int | None) -> str | None:
+    return (row.cells[column].strip() or None) if column is not None else None
+
+
+def _where(table: Table, row: Row, column: int) -> str:
+    return f"{table.path}, line {row.line}, column {table.columns[column]!r}"
