@@ -20,6 +20,7 @@ from ampedge.errors import ConfigError, did_you_mean
 DEFAULT_FILE = "ampedge.toml"
 EMBEDDED_HOST = "127.0.0.1"
 EMBEDDED_PORT = 5020
+EMBEDDED_BROKER = "embedded"
 ENVIRONMENT_PREFIX = "AMPEDGE_"
 _NOT_KEYS = ("AMPEDGE_TEST_DATA",)
 _TOPIC_CHARACTERS = re.compile(r"[^\x00-\x1f#+\x7f]+")
@@ -207,6 +208,14 @@ class Config:
         if modbus.host is None:
             return EMBEDDED_HOST, modbus.port or EMBEDDED_PORT
         return modbus.host, modbus.port or 502
+
+    @property
+    def mqtt(self) -> MqttSection:
+        """The broker as clients reach it: the one that serve runs itself is on loopback and knows no MQTT 5."""
+        mqtt = self.settings.mqtt
+        if mqtt.host != EMBEDDED_BROKER:
+            return mqtt
+        return mqtt.model_copy(update={"host": EMBEDDED_HOST, "protocol": "3.1.1"})
 
     @property
     def model(self) -> str | None:

@@ -1,0 +1,139 @@
+"""The slave that we host: any Modbus master writes the tags' registers into it, and only those.
+
+Function codes 1 to 4 read; 6 and 16 (5 and 15 for coils) write.
+Writes are taken in the bank of the data map and the few registers behind it, because a published master
+writes 12 registers for a map of 10; beyond, exception 2; any other writing function code, exception 1.
+"""
+
+import errno
+import socket
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from pyModbusTCP.constants import EXP_DATA_ADDRESS
+from pyModbusTCP.server import DataBank, DataHandler, ModbusServer
+
+from ampedge.datamap import WRITABLE_TABLES, DataMap
+from ampedge.errors import AmpedgeError, InUseError, UsageError
+
+SPARE_REGISTERS = 8
+_BACKLOG = 128
+_WRITE_READ_REGISTERS = 23
+_COIL_WRITES = (5, 15)
+_REGISTER_WRITES = (6, 16)
+
+
+class EmbeddedSlave:
+    """A Modbus TCP slave in this process for one data map; every register is zero until it is written.
+
+    `on_write` is called in the connection's thread after each accepted write and must return at once.
+    `port` 0 takes any free port.
+    """
+
+    def __init__(self, host: str, port: int, datamap: DataMap, *, on_write: Callable[[], None] = lambda: None) -> None:
+        unwritable = [tag.name for tag in datamap.tags if tag.table not in WRITABLE_TABLES]
+        if unwritable:
+            raise UsageError(
+                f"A slave hosted here could never get values for {', '.join(unwritable)}: "
+                "a master can write holding registers and coils only.",
+                "Put these tags into the holding table, or poll the device itself with --slave external.",
+            )
+        self.host = host
+        self.port = port
+        self._handler = _MapHandler(datamap, on_write)
+        self._server = ModbusServer(host=host, port=port, no_block=True, ipv6=":" in host, data_hdl=self._handler)
+        has = {tag.table for tag in datamap.tags}
+        refused = [_WRITE_READ_REGISTERS]
+        refused += [] if "coil" in has else _COIL_WRITES
+        refused += [] if "holding" in has else _REGISTER_WRITES
+        for function in refused:
+            self._server._func_map.pop(function, None)
+
+    @property
+    def writes(self) -> int:
+        """Writes accepted so far."""
+        return self._handler.writes
+
+    def start(self) -> None:
+        """Listen; raises InUseError for a taken port, UsageError for a port or address that is not ours."""
+        try:
+            self._server.start()
+        except ModbusServer.NetworkError as error:
+            cause = error.args[0]
+            raise _listen_error(self.host, self.port, cause) from error
+        service = self._server._service
+        service.socket.listen(_BACKLOG)  # the library's own backlog of 5 makes a burst of masters wait
+        self.port = service.server_address[1]
+        while not self._server.is_run:
+            time.sleep(0.001)
+
+    def stop(self) -> None:
+        """Stop listening; connections close within a second."""
+        self._server.stop()
+
+
+class _MapHandler(DataHandler):  # type: ignore[misc]  # the library has no types
+    """Takes writes inside the bank of the map and tells about each."""
+
+    def __init__(self, datamap: DataMap, on_write: Callable[[], None]) -> None:
+        self._ranges = {table: _bank(datamap, table) for table in WRITABLE_TABLES}
+        super().__init__(
+            DataBank(
+                coils_size=self._ranges["coil"][1],
+                d_inputs_size=0,
+                h_regs_size=self._ranges["holding"][1],
+                i_regs_size=0,
+            )
+        )
+        self.writes = 0
+        self._on_write = on_write
+        self._counting = threading.Lock()
+
+    def write_coils(self, address: int, bits_l: list[bool], srv_info: Any) -> Any:
+        return self._write("coil", address, bits_l, super().write_coils, srv_info)
+
+    def write_h_regs(self, address: int, words_l: list[int], srv_info: Any) -> Any:
+        return self._write("holding", address, words_l, super().write_h_regs, srv_info)
+
+    def _write(self, table: str, address: int, data: list[Any], write: Callable[..., Any], srv_info: Any) -> Any:
+        start, end = self._ranges[table]
+        if address < start or address + len(data) > end:
+            return DataHandler.Return(exp_code=EXP_DATA_ADDRESS)
+        done = write(address, data, srv_info)
+        with self._counting:
+            self.writes += 1
+        self._on_write()
+        return done
+
+
+def _bank(datamap: DataMap, table: str) -> tuple[int, int]:
+    tags = [tag for tag in datamap.tags if tag.table == table]
+    if not tags:
+        return 0, 0
+    return min(tag.address for tag in tags), min(65536, max(tag.end for tag in tags) + SPARE_REGISTERS)
+
+
+def _listen_error(host: str, port: int, cause: OSError) -> AmpedgeError:
+    where = f"{host}:{port}"
+    if isinstance(cause, PermissionError):
+        return UsageError(
+            f"This user may not listen on {where}: ports below 1024 need a right.",
+            "Give it to all users with `sudo sysctl net.ipv4.ip_unprivileged_port_start=502`, "
+            "to a systemd service with `AmbientCapabilities=CAP_NET_BIND_SERVICE`, "
+            "or choose another port with --port 5020.",
+        )
+    if cause.errno == errno.EADDRINUSE:
+        return InUseError(
+            f"Another program already listens on {where}, so the slave cannot be hosted there.",
+            "Choose another port with --port, or poll what is there with --slave external.",
+        )
+    if cause.errno == errno.EADDRNOTAVAIL or isinstance(cause, socket.gaierror):
+        return UsageError(
+            f"{host} is not an address of this machine, so the slave cannot be hosted there.",
+            "Give this machine's own address with --host, or poll that device with --slave external.",
+        )
+    return UsageError(
+        f"The slave cannot listen on {where}: {cause.strerror or cause}.", "Choose another --host or --port."
+    )

@@ -1,0 +1,1 @@
+"""`serve`: poll, infer, publish, until told to stop."""

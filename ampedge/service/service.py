@@ -1,0 +1,185 @@
+"""The service: one device's poller, the pipeline, the publisher, and the slave where we host it.
+
+Threads: one polls and infers; paho's own sends; the caller's thread waits and shows.
+Nothing here exits because a device or a broker is away.
+"""
+
+import secrets
+import threading
+from dataclasses import dataclass
+from types import TracebackType
+
+from ampedge.clock import SystemClock
+from ampedge.config import EMBEDDED_BROKER, Config
+from ampedge.errors import ConfigError, did_you_mean
+from ampedge.log import logger
+from ampedge.modbus.client import Master
+from ampedge.modbus.slave import EmbeddedSlave
+from ampedge.modbus.source import ModbusSource
+from ampedge.model.bundle import Bundle
+from ampedge.mqtt.broker import EmbeddedBroker
+from ampedge.mqtt.publisher import Publisher
+from ampedge.pipeline import Pipeline
+from ampedge.records import UNKNOWN, Record
+from ampedge.service.hosting import hosts_slave, reachable
+from ampedge.service.poller import Poller
+from ampedge.wire import Origin, event_payload
+
+_STOP_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """How the service stands, for whoever shows it; `record` is the latest one, None before the first."""
+
+    record: Record | None
+    age_s: float
+    events: int
+    rate: float
+    skipped: int
+    connected: bool
+    delivered: int
+    dropped: int
+    problem: str | None
+
+
+class Service:
+    """Everything that `serve` runs; a context manager that starts and stops it.
+
+    Constructing it checks that config and bundle agree and connects nothing.
+    Raises ModelRefusedError, UsageError, InUseError.
+    """
+
+    def __init__(self, config: Config, bundle: Bundle) -> None:
+        settings = config.settings
+        self._config = config
+        self._clock = SystemClock()
+        self._pipeline = Pipeline(bundle, config.datamap, min_confidence=settings.decision.min_confidence)
+        manifest = bundle.manifest
+        self.origin = Origin(
+            device=settings.device,
+            boot=secrets.token_hex(8),
+            model_name=manifest.name,
+            model_version=manifest.version,
+            classes=bundle.classes,
+            normal_label=normal_label(config, bundle),
+            interval_s=settings.modbus.interval_s,
+        )
+        self._broker = None if settings.mqtt.host != EMBEDDED_BROKER else EmbeddedBroker(port=config.mqtt.port)
+        self.publisher = Publisher(config.mqtt, password=config.password(), device=settings.device)
+        self._slave: EmbeddedSlave | None = None
+        self._poller: Poller | None = None
+        self._thread = threading.Thread(target=self._poll, name="poller", daemon=True)
+        self._latest: tuple[Record, float] | None = None
+        self._sequence = 0
+        self._online: bool | None = None
+        self._began_s = self._clock.monotonic()
+
+    def __enter__(self) -> "Service":
+        config = self._config
+        modbus = config.settings.modbus
+        if self._broker is not None:
+            self._broker.start()
+            logger.info("Running a broker at %s:%d, for trying things.", config.mqtt.host, self._broker.port)
+        host, port = config.slave_address
+        hosted, sentence = hosts_slave(config)
+        if hosted:
+            self._slave = EmbeddedSlave(host, port, self._pipeline.datamap, on_write=self._written)
+            self._slave.start()
+            host, port = reachable(host), self._slave.port
+        logger.info(sentence)
+        master = Master(host, port, unit=modbus.unit, timeout_s=modbus.timeout_s)
+        source = ModbusSource(master, self._pipeline.datamap, device=config.settings.device, clock=self._clock)
+        self._poller = Poller(
+            source,
+            self._pipeline.run,
+            self._emit,
+            interval_s=modbus.interval_s,
+            heartbeat_s=config.settings.mqtt.heartbeat_s,
+            settle_s=modbus.settle_ms / 1000,
+            clock=self._clock,
+        )
+        logger.info("Reading %s of unit %d every %g s.", source.plan.describe(), modbus.unit, modbus.interval_s)
+        self.publisher.start()
+        self._began_s = self._clock.monotonic()
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._poller is not None:
+            self._poller.stop()
+            self._thread.join(_STOP_S / 2)  # a poll that hangs does not hold up the stop
+        self.publisher.stop(_STOP_S)
+        if self._slave is not None:
+            self._slave.stop()
+        if self._broker is not None:
+            self._broker.stop()
+
+    @property
+    def alive(self) -> bool:
+        """Whether the poller runs; if it does not, nobody may go on believing the last label."""
+        return self._thread.is_alive()
+
+    def snapshot(self) -> Snapshot:
+        """How the service stands now."""
+        latest = self._latest
+        now_s = self._clock.monotonic()
+        return Snapshot(
+            record=None if latest is None else latest[0],
+            age_s=0.0 if latest is None else now_s - latest[1],
+            events=self._sequence,
+            rate=self._sequence / max(now_s - self._began_s, 1e-9),
+            skipped=0 if self._poller is None else self._poller.skipped,
+            connected=self.publisher.connected,
+            delivered=self.publisher.delivered,
+            dropped=self.publisher.dropped,
+            problem=self.publisher.problem,
+        )
+
+    def _poll(self) -> None:
+        assert self._poller is not None
+        try:
+            self._poller.run_forever()
+        except Exception:
+            logger.exception("The poller stopped because of a bug.")
+
+    def _written(self) -> None:
+        if self._poller is not None:
+            self._poller.written()
+
+    def _emit(self, record: Record) -> None:
+        online = record.frame.failure is None
+        if online is not self._online:
+            self._online = online
+            self.publisher.announce(online)
+        self.publisher.publish(record.label, event_payload(record, self.origin, self._sequence))
+        self._sequence += 1
+        previous, self._latest = self._latest, (record, self._clock.monotonic())
+        if previous is None or _said(previous[0]) != _said(record):
+            logger.info("%s", sentence(record))
+
+
+def normal_label(config: Config, bundle: Bundle) -> str:
+    """The healthy state: the config's, else the bundle's; raises ConfigError where it is no class."""
+    given = config.settings.decision.normal_label
+    if given is not None and given not in bundle.classes:
+        raise ConfigError(
+            f"decision.normal_label: {given!r} is not a class of {bundle.path}; "
+            f"{did_you_mean(given, bundle.classes) or 'its classes: ' + ', '.join(bundle.classes)}",
+        )
+    return given or bundle.manifest.normal_label
+
+
+def sentence(record: Record) -> str:
+    """The record in a line, for people."""
+    confidence = "" if record.confidence is None else f" {record.confidence:.2f}"
+    said = f"{record.label}{confidence if record.label != UNKNOWN else ''}, quality {record.quality}"
+    if record.reasons:
+        said += f" ({', '.join(record.reasons)})"
+    return f"{said}. {record.frame.detail}" if record.frame.detail else f"{said}."
+
+
+def _said(record: Record) -> tuple[object, ...]:
+    return record.label, record.quality, record.reasons, record.frame.detail
