@@ -24,7 +24,7 @@ class Runtime(Protocol):
 class DenseNetwork:
     """Standard scaling, dense ReLU layers, softmax over the classes.
 
-    `mean` and `std` have shape (features,); kernels have shape (inputs, units) as in Keras.
+    `mean` and `std` have shape (features,); `layers` are (kernel, bias), a kernel of shape (inputs, units) as in Keras.
     Scaling is done in float64, the layers in float32.
     """
 
@@ -38,15 +38,14 @@ class DenseNetwork:
     ) -> None:
         self._mean = np.asarray(mean, dtype=np.float64)
         self._std = np.asarray(std, dtype=np.float64)
-        self._hidden = tuple(layers[:-1])
-        self._last = layers[-1]
+        self.layers = tuple(layers)
 
     def probabilities(self, values: Matrix) -> Matrix:
         """(rows, features) in engineering units to (rows, classes)."""
         flow = ((values - self._mean) / self._std).astype(np.float32)
-        for kernel, bias in self._hidden:
-            flow = np.maximum(flow @ kernel + bias, 0)
-        kernel, bias = self._last
+        *hidden, (kernel, bias) = self.layers
+        for inner, offset in hidden:
+            flow = np.maximum(flow @ inner + offset, 0)
         scores = (flow @ kernel + bias).astype(np.float64)
         scores -= scores.max(axis=1, keepdims=True)
         np.exp(scores, out=scores)
