@@ -19,6 +19,12 @@ Port = Annotated[int | None, typer.Option("--port", help="The slave's TCP port."
 Unit = Annotated[int | None, typer.Option("--unit", help="The slave's unit id.")]
 Broker = Annotated[str | None, typer.Option("--broker", help="The MQTT broker, HOST or HOST:PORT.")]
 Topic = Annotated[str | None, typer.Option("--topic", help="Topic of the bare label.")]
+Sep = Annotated[
+    str | None, typer.Option("--sep", help="What separates the columns (',' ';' '|' tab), where it is not recognised.")
+]
+Decimal = Annotated[
+    str | None, typer.Option("--decimal", help="The decimal sign ('.' or ','), where it is not recognised.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
 
 
