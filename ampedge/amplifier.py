@@ -27,9 +27,8 @@ from numpy.typing import NDArray
 
 from ampedge import samples
 from ampedge.datamap import DataMap, Tag
-from ampedge.sample_rows import published_form, write_csv
+from ampedge.sample_rows import LABEL, published_form, write_csv
 
-LABEL = "status"
 LABELS = ("healthy", "unstable", "overdriven", "failsoon")
 REALISTIC = {"healthy": 0.70, "unstable": 0.14, "overdriven": 0.10, "failsoon": 0.06}
 BALANCED = dict.fromkeys(LABELS, 0.25)

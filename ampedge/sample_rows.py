@@ -13,6 +13,8 @@ from ampedge.modbus.codec import encode
 from ampedge.records import Words
 from ampedge.table import Row, Table, number, read_table
 
+LABEL = "status"
+
 _VALUE = " (float)"
 _REGISTERS = re.compile(r"(?P<name>.+?) \[reg\d+(, *reg\d+)*\]")
 _REGISTER_CELL = re.compile(r"[\[(] *\d{1,5}( *, *\d{1,5})* *,? *[\])]")
@@ -32,10 +34,11 @@ class SampleRow:
 
 
 def read_samples(
-    path: Path, datamap: DataMap, *, label: str = "status", sep: str | None = None, decimal: str | None = None
+    path: Path, datamap: DataMap, *, label: str | None = None, sep: str | None = None, decimal: str | None = None
 ) -> list[SampleRow]:
     """Every row of a samples file, its columns matched by name to the tags.
 
+    `label` names the column of expected labels; without it, `status` is taken where there is one.
     Columns of no tag are ignored.  A register cell must be the encoding of the value beside it: float32 with
     the high word first, as published, or as the data map has it.
     Raises DataError naming the line, the column and the value.
@@ -43,7 +46,9 @@ def read_samples(
     table = read_table(path, sep=sep, decimal=decimal)
     columns = [_column(table, tag.name) for tag in datamap.tags]
     registers = {match["name"]: i for i, name in enumerate(table.columns) if (match := _REGISTERS.fullmatch(name))}
-    label_column = table.columns.index(label) if label in table.columns else None
+    label_column = None
+    if label is not None or LABEL in table.columns:
+        label_column = table.column(label or LABEL)
     rows = []
     for count, row in enumerate(table.rows, start=1):
         values = []

@@ -1,0 +1,22 @@
+"""The data map that a command uses when it needs no model: the config's tags, else the bundle's."""
+
+from ampedge.config import Config
+from ampedge.datamap import DataMap
+from ampedge.model.bundle import agree, find_bundle, load_bundle
+from ampedge.samples import BUNDLE, shipped
+
+
+def site_map(config: Config) -> tuple[DataMap, str]:
+    """(data map, a sentence that says where it comes from).
+
+    Where the config has tags, no model is looked for; one that is given by flag must fit them.
+    Raises ModelRefusedError, UsageError.
+    """
+    datamap = config.datamap
+    if datamap is not None and config.source("model") != "flag":
+        return datamap, f"Data map of {config.file}."
+    path, how = find_bundle(config.model, shipped(BUNDLE))
+    bundle = load_bundle(path)
+    if datamap is not None:
+        return agree(bundle, datamap), f"Data map of {config.file}, which fits {path}."
+    return bundle.datamap, f"Data map of {path} ({how})."
