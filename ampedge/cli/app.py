@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 import ampedge
+from ampedge.cli.collect import collect
 from ampedge.cli.evaluate import evaluate
 from ampedge.cli.export import export
 from ampedge.cli.monitor import monitor
@@ -21,7 +22,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _command in (train, evaluate, export, serve, simulate, monitor):
+for _command in (train, evaluate, export, serve, simulate, monitor, collect):
     app.command()(_command)
 
 

@@ -45,7 +45,7 @@ def run(
     datamap: DataMap,
     *,
     about: str,
-    labels: Sequence[str | None],
+    labels: Sequence[str],
     interval_s: float,
     check: Check | None,
     as_json: bool,
@@ -100,13 +100,13 @@ def run(
 
 
 class Printer:
-    """Prints one line a row; `labels` are those of the samples, for the width of their column."""
+    """Prints one line a row; `labels` are what may stand in the column of expected labels."""
 
-    def __init__(self, console: Console, datamap: DataMap, labels: Sequence[str | None], *, check: bool) -> None:
+    def __init__(self, console: Console, datamap: DataMap, labels: Sequence[str], *, check: bool) -> None:
         self._console = console
         self._datamap = datamap
         self._check = check
-        self._width = max(len("expected"), *(len(_expected(label, True)) for label in labels))
+        self._width = max(map(len, ["expected", *labels]))
 
     def header(self) -> None:
         received = f"  {'received':{_RECEIVED_WIDTH}} {'delay':>8}  {'verdict':10}" if self._check else ""
@@ -114,7 +114,7 @@ class Printer:
 
     def line(self, play: Play, outcome: Outcome | None = None) -> None:
         """The row; with an outcome, what was received for it."""
-        text = Text(f"{play.row:>5}  {_expected(play.label, play.overridden):{self._width}}")
+        text = Text(f"{play.row:>5}  {shown_label(play.label, play.overridden):{self._width}}")
         if outcome is not None:
             answer = outcome.answer
             label = "-" if answer is None else answer.event.label
@@ -165,7 +165,8 @@ def _score(score: Score, min_score: float) -> dict[str, Any]:
     return {**counts, "score": score.score, "min_score": min_score}
 
 
-def _expected(label: str | None, overridden: bool) -> str:
+def shown_label(label: str | None, overridden: bool) -> str:
+    """The expected label as its column shows it; in brackets where an override made it void."""
     if label is None:
         return "-"
     return f"(was {label})" if overridden else label

@@ -69,13 +69,14 @@ def simulate(
     writable(datamap)
     path = samples or default_samples(datamap)
     rows = read_samples(path, datamap, label=label, sep=sep, decimal=decimal)
+    overrides = parse_overrides(settings or (), datamap)
     chosen = choose(rows, number=row, count=count, loop=loop, shuffle=shuffle, seed=seed)
     plays.run(
-        as_plays(chosen, datamap, parse_overrides(settings or (), datamap)),
+        as_plays(chosen, datamap, overrides),
         config,
         datamap,
         about=f"{map_source} Rows of {path}.",
-        labels=[one.label for one in rows],
+        labels=[plays.shown_label(one.label, bool(overrides)) for one in rows],
         interval_s=interval,
         check=plays.Check(0.9 if min_score is None else min_score, timeout or 10.0) if check else None,
         as_json=as_json,

@@ -11,7 +11,7 @@ from ampedge.clock import Clock
 from ampedge.datamap import WRITABLE_TABLES, DataMap
 from ampedge.errors import DataError, UsageError, did_you_mean
 from ampedge.modbus.client import Master
-from ampedge.modbus.codec import encode_row
+from ampedge.modbus.codec import encode, encode_row
 from ampedge.modbus.plan import plan_writes
 from ampedge.records import Words
 from ampedge.sample_rows import SampleRow
@@ -74,7 +74,7 @@ def choose(
 
 
 def parse_overrides(settings: Sequence[str], datamap: DataMap) -> dict[str, float]:
-    """`tag=value` texts as a mapping; raises UsageError naming the nearest tag."""
+    """`tag=value` texts as a mapping; raises UsageError naming the nearest tag, or a value that does not fit."""
     overrides = {}
     for setting in settings:
         name, equals, text = setting.partition("=")
@@ -86,6 +86,10 @@ def parse_overrides(settings: Sequence[str], datamap: DataMap) -> dict[str, floa
                 f"--set {setting}: there is no tag {name!r}; {did_you_mean(name, datamap.names)}",
                 f"The tags are: {', '.join(datamap.names)}.",
             )
+        try:
+            encode(datamap.tag(name), value)
+        except DataError as error:
+            raise UsageError(f"--set {setting}: {error.problem}", error.remedy) from error
         overrides[name] = value
     return overrides
 
@@ -94,10 +98,7 @@ def as_plays(rows: Iterator[SampleRow], datamap: DataMap, overrides: Mapping[str
     """The rows with `overrides` in place, encoded for the map."""
     for row in rows:
         values = tuple(overrides.get(name, value) for name, value in zip(datamap.names, row.values, strict=True))
-        try:
-            words = encode_row(datamap.tags, values)
-        except DataError as error:
-            raise UsageError(f"--set: {error.problem}", error.remedy) from error
+        words = encode_row(datamap.tags, values)
         yield Play(row.number, row.line, values, words, row.label, bool(overrides))
 
 

@@ -1,0 +1,80 @@
+"""`ampedge collect`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ampedge.cli import options
+
+
+def collect(
+    *,
+    label: Annotated[str, typer.Option("--label", help="The state that the device is in now: the label of each row.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The table that the rows are added to.")] = Path("data.csv"),
+    count: Annotated[int, typer.Option("--count", min=1, help="How many good readings to collect.")] = 600,
+    interval: Annotated[float | None, typer.Option("--interval", help="Seconds from one reading to the next.")] = None,
+    host: options.Host = None,
+    port: options.Port = None,
+    unit: options.Unit = None,
+    model: options.Model = None,
+    config_file: options.ConfigFile = None,
+    as_json: options.Json = False,
+) -> None:
+    """Read labelled rows from a live device into a training table; bad readings are left out and counted."""
+    import json
+
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from ampedge import collect as collecting
+    from ampedge.clock import SystemClock
+    from ampedge.modbus.client import Master
+    from ampedge.modbus.source import ModbusSource
+    from ampedge.service.hosting import reachable
+    from ampedge.site_map import site_map
+
+    label = collecting.checked_label(label)
+    config = options.config_from(config_file, host=host, port=port, unit=unit, model=model, modbus__interval_s=interval)
+    datamap, map_source = site_map(config)
+    address, modbus, clock = config.slave_address, config.settings.modbus, SystemClock()
+    master = Master(reachable(address[0]), address[1], unit=modbus.unit, timeout_s=modbus.timeout_s)
+    source = ModbusSource(master, datamap, device=config.settings.device, clock=clock)
+    messages = Console(stderr=True, highlight=False, soft_wrap=True)
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}", markup=False),
+        console=messages,
+        disable=not messages.is_terminal,
+    )
+    messages.print(f"{map_source} Reading {master.address}, unit {modbus.unit}, into {out}.", markup=False)
+    tally = collecting.Tally()
+    interrupted = False
+    try:
+        with collecting.GrowingTable(out, datamap) as table, bar:
+            task = bar.add_task(label, total=count, note="")
+            for tally, record in collecting.collect(
+                source, table, label=label, count=count, interval_s=modbus.interval_s, clock=clock
+            ):
+                bar.update(task, completed=tally.rows, note=", ".join(record.reasons))
+    except KeyboardInterrupt:
+        interrupted = True
+    finally:
+        master.close()
+    if as_json:
+        document = {
+            "out": str(out),
+            "label": label,
+            "rows": tally.rows,
+            "left_out": tally.left_out,
+            "reasons": dict(tally.reasons),
+            "interrupted": interrupted,
+        }
+        typer.echo(json.dumps(document))
+    else:
+        typer.echo(collecting.summary(tally, out, label))
+    if interrupted:
+        raise typer.Exit(130)
