@@ -25,6 +25,9 @@ Sep = Annotated[
 Decimal = Annotated[
     str | None, typer.Option("--decimal", help="The decimal sign ('.' or ','), where it is not recognised.")
 ]
+DropBadRows = Annotated[
+    bool, typer.Option("--drop-bad-rows", help="Leave out rows with a bad cell or the wrong number of fields.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
 
 
