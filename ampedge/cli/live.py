@@ -56,14 +56,14 @@ class BrokerWatch:
         self._looks += 1
         if snapshot.connected:
             if not self._said_here:
-                logger.info("Publishing to %s, topic %s.", service.publisher.address, service.publisher.topic)
+                logger.info("Publishing to %s, topic %s.", service.broker, service.topic)
             self._said_here, self._said_away = True, False
         elif not self._said_away and (self._said_here or self._looks * _REFRESH_S >= _PATIENCE_S):
             logger.warning(
-                "No MQTT broker at %s: %s. Start one (sudo apt install mosquitto) and give it with --broker HOST:PORT, "
+                "No MQTT broker at %s: %s Start one (sudo apt install mosquitto) and give it with --broker HOST:PORT, "
                 "or try `ampedge serve --broker embedded`. Polling goes on; what is not sent is dropped and counted.",
-                service.publisher.address,
-                snapshot.problem or "it does not answer",
+                service.broker,
+                snapshot.problem or "it does not answer.",
             )
             self._said_away, self._said_here = True, False
 

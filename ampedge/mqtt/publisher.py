@@ -78,6 +78,8 @@ class Publisher:
         """
         connection = self._connection
         with connection.lock:
+            if connection.client is not None and len(self._events) >= IN_FLIGHT // 2:
+                connection.read(connection.client)
             client = connection.client
             if client is None or self._stopping or len(self._events) >= IN_FLIGHT:
                 self.dropped += 1

@@ -6,6 +6,7 @@ Nothing here exits because a device or a broker is away.
 
 import secrets
 import threading
+import time
 from dataclasses import dataclass
 from types import TracebackType
 
@@ -26,6 +27,7 @@ from ampedge.service.poller import Poller
 from ampedge.wire import Origin, event_payload
 
 _STOP_S = 1.0
+_BROKER_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,8 @@ class Service:
             normal_label=normal_label(config, bundle),
             interval_s=settings.modbus.interval_s,
         )
+        self.broker = f"{config.mqtt.host}:{config.mqtt.port}"
+        self.topic = settings.mqtt.topic
         self._broker = None if settings.mqtt.host != EMBEDDED_BROKER else EmbeddedBroker(port=config.mqtt.port)
         self.publisher = Publisher(config.mqtt, password=config.password(), device=settings.device)
         self._slave: EmbeddedSlave | None = None
@@ -141,9 +145,17 @@ class Service:
     def _poll(self) -> None:
         assert self._poller is not None
         try:
+            self._await_broker()
             self._poller.run_forever()
         except Exception:
             logger.exception("The poller stopped because of a bug.")
+
+    def _await_broker(self) -> None:
+        """Give a broker that is there the moment it needs, so that the first label is not lost."""
+        until_s = self._clock.monotonic() + _BROKER_S
+        publisher = self.publisher
+        while not publisher.connected and publisher.problem is None and self._clock.monotonic() < until_s:
+            time.sleep(0.001)
 
     def _written(self) -> None:
         if self._poller is not None:
