@@ -1,0 +1,132 @@
+"""The documentation is true: it is current, its links lead somewhere, its commands are commands."""
+
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel
+
+from ampedge.config import keys
+from tests.support import reference
+
+ROOT = reference.ROOT
+PAGES = [
+    *sorted(ROOT.glob("*.md")),
+    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "examples").rglob("*.md")),
+]
+_FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_LINK = re.compile(r"\]\(([^)\s]+)\)")
+_OTHER_MACHINE = re.compile(r"/home/(?!pi/)|/Users/|/work/|/root/|[A-Z]:\\Users")
+
+
+def name(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+def spoken(page: Path) -> str:
+    """The page without its code blocks."""
+    return _FENCE.sub("", page.read_text("utf-8"))
+
+
+def shown_commands(page: Path) -> Iterator[str]:
+    """Every `ampedge ...` in a code block, and every whole one between backticks."""
+    text = page.read_text("utf-8")
+    for _, block in _FENCE.findall(text):
+        for line in block.replace("\\\n", " ").splitlines():
+            found = re.match(r"(?:\$ |> )?(?:\w+=\S+ )*(?:\S*/bin/)?(ampedge .+)", line)
+            if found:
+                yield re.split(r" (?:[|>;]|&&?|2>)(?: |$)", found[1])[0]
+    yield from (shown for shown in re.findall(r"`(ampedge [^`]+)`", spoken(page)) if "..." not in shown)
+
+
+def refuse(command: str) -> str | None:
+    """Why the command line would not accept this command, None where it would."""
+    words = [word for word in shlex.split(command, comments=True)[1:] if not word.startswith("[")]
+    known = reference.commands()
+    while words and words[0] == "--debug":
+        words.pop(0)
+    if not words or words[0] in ("--help", "--version", "--install-completion", "COMMAND"):
+        return None
+    chosen = next((given for given in known if words[: len(given.split())] == given.split()), None)
+    if chosen is None:
+        return f"there is no command {words[0]!r}"
+    try:
+        known[chosen].make_context(chosen, words[len(chosen.split()) :], resilient_parsing="--help" in words)
+    except Exception as error:
+        return getattr(error, "message", None) or repr(error)
+    return None
+
+
+def test_reference_is_current() -> None:
+    assert reference.PAGE.read_text("utf-8") == reference.page(), "run `make docs`"
+
+
+@pytest.mark.parametrize("command", reference.commands())
+def test_every_command_has_its_section_and_is_explained(command: str) -> None:
+    found = reference.commands()[command]
+    assert f"### ampedge {command}\n" in reference.PAGE.read_text("utf-8")
+    assert found.help
+    assert [option.opts for option in reference.options(found) if not option.help] == []
+    assert [argument.name for argument in reference.arguments(found) if not argument.help] == []
+
+
+@pytest.mark.parametrize("command", reference.commands())
+def test_every_command_is_shown_at_work(command: str) -> None:
+    shown = [shown for page in PAGES if page != reference.PAGE for shown in shown_commands(page)]
+    assert any(f"{line} ".startswith(f"ampedge {command} ") for line in shown)
+
+
+@pytest.mark.parametrize(("path", "section", "field"), [*keys()], ids=[path for path, *_ in keys()])
+def test_every_key_is_described(path: str, section: type[BaseModel], field: str) -> None:
+    text = reference.PAGE.read_text("utf-8")
+    assert section.model_fields[field].description
+    assert (f"| `{field}` |" if path.startswith("tags.") else f"`{reference.environment_name(path)}`") in text
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_links_lead_somewhere(page: Path) -> None:
+    broken = []
+    for link in _LINK.findall(spoken(page)):
+        if "://" in link or link.startswith("mailto:"):
+            continue
+        path, _, fragment = link.partition("#")
+        target = page.parent / path if path else page
+        titles = re.findall(r"^#+ (.+)$", _FENCE.sub("", target.read_text("utf-8")), re.MULTILINE) if fragment else []
+        if not target.exists() or (fragment and fragment not in map(reference.anchor, titles)):
+            broken.append(link)
+    assert broken == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_shown_commands_are_commands(page: Path) -> None:
+    refused = {shown: why for shown in shown_commands(page) if (why := refuse(shown)) is not None}
+    assert refused == {}
+
+
+def test_commands_in_messages_are_commands() -> None:
+    refused = {}
+    for source in sorted((ROOT / "ampedge").rglob("*.py")):
+        for shown in re.findall(r"`(ampedge [a-z]+)[^`]*`", source.read_text("utf-8")):
+            if (why := refuse(f"{shown} --help")) is not None:
+                refused[f"{name(source)}: {shown}"] = why
+    assert refused == {}
+
+
+def test_a_wrong_command_is_noticed() -> None:
+    assert refuse("ampedge serve --host 127.0.0.1 --interval 0.5  # fine") is None
+    assert "--hots" in str(refuse("ampedge serve --hots 127.0.0.1"))
+    assert "number" in str(refuse("ampedge serve --interval fast"))
+    assert refuse("ampedge sevre") == "there is no command 'sevre'"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_no_page_knows_a_developers_machine(page: Path) -> None:
+    assert _OTHER_MACHINE.findall(page.read_text("utf-8")) == []
+
+
+def test_the_event_schema_is_linked() -> None:
+    assert (ROOT / "docs" / "event.schema.json").is_file()
+    assert "(event.schema.json)" in (ROOT / "docs" / "mqtt.md").read_text("utf-8")
