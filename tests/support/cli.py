@@ -1,0 +1,47 @@
+"""The command line as a user runs it: in a process of its own."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+
+def run_cli(
+    *arguments: object, cwd: Path | None = None, env: Mapping[str, str] | None = None, timeout_s: float = 60
+) -> subprocess.CompletedProcess[str]:
+    """Run `ampedge` with these arguments to its end; `env` is added to an environment without AMPEDGE_ variables."""
+    return subprocess.run(
+        command(*arguments),
+        cwd=cwd,
+        env=environment(env),
+        capture_output=True,
+        text=True,
+        timeout=timeout_s,
+        check=False,
+    )
+
+
+def start_cli(
+    *arguments: object, cwd: Path | None = None, env: Mapping[str, str] | None = None
+) -> subprocess.Popen[str]:
+    """Start `ampedge` with these arguments; use it as a context manager and end it."""
+    return subprocess.Popen(
+        command(*arguments),
+        cwd=cwd,
+        env=environment(env),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def command(*arguments: object) -> list[str]:
+    """The argument list for `ampedge` in this interpreter."""
+    return [sys.executable, "-m", "ampedge", *map(str, arguments)]
+
+
+def environment(added: Mapping[str, str] | None = None) -> dict[str, str]:
+    """This process's environment without what would configure ampedge, and with a plain terminal."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("AMPEDGE_")}
+    return {**kept, "COLUMNS": "100", "NO_COLOR": "1", **(added or {})}
