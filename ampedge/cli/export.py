@@ -1,5 +1,41 @@
 """`ampedge export`."""
 
+from pathlib import Path
+from typing import Annotated, Literal
 
-def export() -> None:
-    """To be written."""
+import typer
+
+from ampedge.cli import options
+
+
+def export(
+    *,
+    model: options.Model = None,
+    to: Annotated[
+        Literal["ampedge", "keras", "h5", "tflite", "onnx", "saved-model"],
+        typer.Option("--format", "-f", help="What to write: one file for the edge, or the model for another runtime."),
+    ] = "ampedge",
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="File or directory to write; without it, named after the model.")
+    ] = None,
+    config_file: options.ConfigFile = None,
+    as_json: options.Json = False,
+) -> None:
+    """Write the model as one file for the edge or in another format, checked against the original."""
+    import json
+
+    from rich.console import Console
+
+    from ampedge.model.bundle import find_bundle, load_bundle
+    from ampedge.samples import BUNDLE, shipped
+    from ampedge.training.export import exporter
+
+    config = options.config_from(config_file, model=model)
+    path, how = find_bundle(config.model, shipped(BUNDLE))
+    bundle = load_bundle(path)
+    Console(stderr=True, soft_wrap=True, highlight=False).print(f"Model {path} ({how}).", markup=False)
+    made = exporter.export(bundle, to, out or exporter.default_place(bundle, to))
+    if as_json:
+        print(json.dumps(made.document(), ensure_ascii=False))
+    else:
+        Console(soft_wrap=True, highlight=False).print(made.describe(), markup=False)

@@ -1,0 +1,36 @@
+"""`saved-model`: scaling and network for TensorFlow; `assets.extra/ampedge.json` names features and classes."""
+
+from pathlib import Path
+
+import numpy as np
+
+from ampedge.model.bundle import Bundle
+from ampedge.model.network import Matrix
+from ampedge.training.export.comparison import Run
+from ampedge.training.export.facts import FACTS, facts
+from ampedge.training.export.network import INPUT, whole_network
+from ampedge.training.quiet import import_keras
+
+EXTRA = "assets.extra"
+CONTENTS = frozenset({"saved_model.pb", "fingerprint.pb", "variables", "assets", EXTRA})
+
+
+def write(bundle: Bundle, place: Path) -> None:
+    """A SavedModel into the directory `place`, with the signature `serving_default`."""
+    whole_network(bundle).export(place, verbose=False)
+    (place / EXTRA).mkdir()
+    (place / EXTRA / FACTS).write_text(facts(bundle), "utf-8")
+
+
+def load(place: Path) -> Run:
+    """The model as TensorFlow's own loader gives it."""
+    import_keras("Export to a SavedModel")
+    import tensorflow
+
+    model = tensorflow.saved_model.load(str(place))
+
+    def run(values: Matrix) -> Matrix:
+        (found,) = model.signatures["serving_default"](**{INPUT: values.astype(np.float32)}).values()
+        return np.asarray(found, dtype=np.float64)
+
+    return run

@@ -1,0 +1,141 @@
+"""Labelled rows for scoring a bundle: a table's columns matched by name to the model's features and classes."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ampedge.errors import DataError, ModelRefusedError, did_you_mean
+from ampedge.model.bundle import HELD_OUT, Bundle
+from ampedge.table import Row, Table, number, read_table
+from ampedge.training.labels import folded
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledRow:
+    """One row: its line in the file, its values in the order of the model's features, its class."""
+
+    line: int
+    values: tuple[float, ...]
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class Labelled:
+    """The usable rows of a table; `notes` say what was recognised, respelled or dropped."""
+
+    path: Path
+    rows: list[LabelledRow]
+    notes: tuple[str, ...] = ()
+
+
+def held_out_rows(bundle: Bundle) -> Labelled | None:
+    """The rows that training never saw, None where the bundle does not have them; an altered file is refused."""
+    path = bundle.held_out()
+    if path is None:
+        return None
+    bundle.extra(HELD_OUT)  # noqa: S610  (Django's, says the rule; ours checks the file's hash)
+    try:
+        return labelled_rows(read_table(path, sep=",", decimal="."), bundle, label=bundle.manifest.training.label)
+    except DataError as error:
+        raise ModelRefusedError(f"{bundle.path}: {error.problem}", "Train the model again.") from error
+
+
+def labelled_rows(table: Table, bundle: Bundle, *, label: str, drop_bad_rows: bool = False) -> Labelled:
+    """The rows of any table that has the model's columns.
+
+    Raises DataError with all missing columns, the first cell that is no number, or all labels that the model
+    does not know.  `drop_bad_rows` leaves out rows with a bad cell or no label, and counts them in the notes.
+    """
+    features = bundle.manifest.feature_names
+    _need_columns(table, [*features, label], bundle)
+    columns = [table.column(name) for name in features]
+    label_column = table.column(label)
+    spellings = _Spellings(bundle.manifest.classes)
+    rows = []
+    for row in table.rows:
+        try:
+            values = tuple(_number(table, row, column) for column in columns)
+            rows.append(LabelledRow(row.line, values, spellings.known(_label(table, row, label_column))))
+        except DataError:
+            if not drop_bad_rows:
+                raise
+    spellings.refuse_unknown(table.path, label)
+    if not rows:
+        raise DataError(f"{table.path} has no usable row.", "Look at the columns that the model needs.")
+    notes = [*table.notes, *spellings.notes()]
+    if dropped := len(table.rows) - len(rows):
+        notes.append(
+            f"{dropped} of {len(table.rows)} rows dropped for a cell that is no number or for want of a label."
+        )
+    return Labelled(table.path, rows, tuple(notes))
+
+
+def _need_columns(table: Table, needed: Sequence[str], bundle: Bundle) -> None:
+    missing = [name for name in needed if name not in table.columns]
+    if not missing:
+        return
+    free = {name.casefold(): name for name in table.columns if name not in needed}
+    lacks = []
+    for name in missing:
+        near = free.get(name.casefold())
+        hint = f"did you mean {near!r}?" if near else did_you_mean(name, free.values())
+        lacks.append(f"{name!r} ({hint})" if hint else f"{name!r}")
+    raise DataError(
+        f"{table.path} is no table for {bundle.path}: it lacks {', '.join(lacks)}."
+        + (f" Columns that the model does not know: {', '.join(map(repr, free.values()))}." if free else ""),
+        "Rename the columns as in the table that the model was trained on; --label names the column of the labels.",
+    )
+
+
+def _number(table: Table, row: Row, column: int) -> float:
+    value = number(row.cells[column], table.decimal)
+    if value is None:
+        raise _bad_cell(table, row, column, f"{row.cells[column]!r} is no number")
+    return value
+
+
+def _label(table: Table, row: Row, column: int) -> str:
+    if not row.cells[column].strip():
+        raise _bad_cell(table, row, column, "there is no label")
+    return row.cells[column]
+
+
+def _bad_cell(table: Table, row: Row, column: int, what: str) -> DataError:
+    return DataError(
+        f"{table.path}, line {row.line}, column {table.columns[column]!r}: {what}.",
+        "Mend the cell, or leave such rows out with --drop-bad-rows.",
+    )
+
+
+class _Spellings:
+    """Labels as they stand in a table, and the classes that they mean."""
+
+    def __init__(self, classes: Sequence[str]) -> None:
+        self._classes = {folded(name): name for name in classes}
+        self._respelled: Counter[tuple[str, str]] = Counter()
+        self._unknown: Counter[str] = Counter()
+
+    def known(self, text: str) -> str:
+        """The class; a label that the model does not know is kept for `refuse_unknown`."""
+        name = self._classes.get(folded(text))
+        if name is None:
+            self._unknown[text.strip()] += 1
+            return text
+        if name != text:
+            self._respelled[text, name] += 1
+        return name
+
+    def refuse_unknown(self, path: Path, label: str) -> None:
+        if self._unknown:
+            found = ", ".join(f"{name!r} ({count} rows)" for name, count in self._unknown.most_common(5))
+            raise DataError(
+                f"{path}, column {label!r}: the model does not know the label {found}.",
+                f"It knows {', '.join(self._classes.values())}. Take those rows out, or train on such a table.",
+            )
+
+    def notes(self) -> list[str]:
+        if not self._respelled:
+            return []
+        (text, name), _ = self._respelled.most_common(1)[0]
+        return [f"{self._respelled.total()} labels were spelled differently, such as {text!r} for {name!r}."]
