@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import Any
+from typing import Any, cast
 
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
@@ -36,7 +36,8 @@ _GATHER_S = 0.02
 """How long acknowledgements gather before the thread takes them, so that it does not wake for each."""
 _REFUSED_USER = (0x86, 0x87)  # bad user name or password, not authorized
 _UNSUPPORTED_VERSION = 0x84
-_QUICK_ACK = getattr(socket, "TCP_QUICKACK", None)  # Linux only; it must be set after each read
+_QUICK_ACK = getattr(socket, "TCP_QUICKACK", None)  # both on Linux only; this one must be set after each read
+_CORK = getattr(socket, "TCP_CORK", None)
 _V5, _V311 = MQTTProtocolVersion.MQTTv5, MQTTProtocolVersion.MQTTv311
 
 
@@ -128,11 +129,16 @@ class Connection:
         """Take what has arrived, without waiting; with `lock` held.
 
         paho builds a reason code for each QoS 0 message while it has an `on_publish`, so it has one only here.
+        What came is acknowledged at once: until it is, Mosquitto holds back its next packet, for some 40 ms.
         """
         client.on_publish = self._published
         client.loop_read()
         client.on_publish = None
-        _acknowledge_at_once(client.socket())
+        _set_tcp(client, _QUICK_ACK, True)
+
+    def hold(self, client: paho.Client, wanted: bool) -> None:
+        """Have the kernel gather what is written until it is told otherwise, so that it leaves in one packet."""
+        _set_tcp(client, _CORK, wanted)
 
     def _run(self) -> None:
         with self._wake_read, self._wake_write:
@@ -260,15 +266,17 @@ class Connection:
         return f"The broker at {self._where} refuses the user name or the password."
 
 
-def _acknowledge_at_once(sock: Any) -> None:
-    """Have the kernel acknowledge what came: until it does, Mosquitto holds back its next packet, for 40 ms."""
-    if sock is not None and _QUICK_ACK is not None:
-        sock.setsockopt(socket.IPPROTO_TCP, _QUICK_ACK, 1)
-
-
-def _no_delay(_client: paho.Client, _data: Any, opened: Any) -> None:
+def _no_delay(client: paho.Client, _data: Any, _opened: Any) -> None:
     """A label must not wait in the kernel for the acknowledgement of the packet before it."""
-    opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    _set_tcp(client, socket.TCP_NODELAY, True)
+
+
+def _set_tcp(client: paho.Client, option: int | None, value: bool) -> None:
+    """Set what this system has, on a connection that may just be ending."""
+    sock = client.socket()
+    if sock is not None and option is not None:
+        with contextlib.suppress(OSError):
+            cast(socket.socket, sock).setsockopt(socket.IPPROTO_TCP, option, value)
 
 
 def _in_words(error: Exception) -> str:

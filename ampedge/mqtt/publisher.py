@@ -84,9 +84,11 @@ class Publisher:
             if client is None or self._stopping or len(self._events) >= IN_FLIGHT:
                 self.dropped += 1
                 return False
+            connection.hold(client, True)
             if label is not None:
                 client.publish(self._topic, label)
             self._send_event(client, event)
+            connection.hold(client, False)
             if client.want_write():
                 connection.wake()
         return True
