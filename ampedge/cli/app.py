@@ -7,6 +7,7 @@ import typer
 
 import ampedge
 from ampedge.cli.collect import collect
+from ampedge.cli.demo import demo
 from ampedge.cli.evaluate import evaluate
 from ampedge.cli.export import export
 from ampedge.cli.monitor import monitor
@@ -22,7 +23,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _command in (train, evaluate, export, serve, simulate, monitor, collect):
+for _command in (train, evaluate, export, serve, simulate, monitor, collect, demo):
     app.command()(_command)
 
 

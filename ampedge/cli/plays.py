@@ -49,7 +49,7 @@ def run(
     interval_s: float,
     check: Check | None,
     as_json: bool,
-) -> None:
+) -> Score:
     """Play the rows and print each; with `check`, compare what comes back.
 
     Raises UnreachableError where slave or broker is not there, GateError for a score below the limit,
@@ -97,6 +97,7 @@ def run(
         raise typer.Exit(130)
     if check is not None:
         gate(score, min_score=check.min_score)
+    return score
 
 
 class Printer:
