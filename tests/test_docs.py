@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -130,3 +131,11 @@ def test_no_page_knows_a_developers_machine(page: Path) -> None:
 def test_the_event_schema_is_linked() -> None:
     assert (ROOT / "docs" / "event.schema.json").is_file()
     assert "(event.schema.json)" in (ROOT / "docs" / "mqtt.md").read_text("utf-8")
+
+
+def test_the_picture_of_the_floors_is_the_contract() -> None:
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["importlinter"]["contracts"]
+    layers = next(contract["layers"] for contract in contracts if contract["id"] == "floors")
+    page = (ROOT / "docs" / "architecture.md").read_text("utf-8")
+    picture = page.partition("<!-- floors -->\n\n")[2].partition("\n\n")[0]
+    assert [line.strip() for line in picture.splitlines()] == [layer.replace("ampedge.", "") for layer in layers]
