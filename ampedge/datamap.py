@@ -65,7 +65,7 @@ class Tag:
 
     def describe(self) -> str:
         """The registers in both notations, for people."""
-        return f"{self.table} {notation(self.table, self.address)} (wire address {self.address})"
+        return _place(self.table, self.address)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,19 +111,29 @@ def notation(table: str, address: int) -> str:
     return f"{digit}{address + 1:0{4 if address < 9999 else 5}d}"
 
 
+def _place(table: str, address: int) -> str:
+    return f"{table} {notation(table, address)} (wire address {address})"
+
+
 def parse_address(text: int | str, table: str | None = None) -> tuple[str, int]:
     """(table, wire address) of what a person wrote; raises ValueError with a remedy.
 
     An integer is the wire address; "40001" and "hr:0" as text say the table, too.
-    The integer 40001 is nearly always a slip for the text, so it is refused.
+    The integer 40001 is nearly always a slip for the text, so it is refused, as 400001 is.
     """
     if isinstance(text, int):
+        found, address = table or "holding", text
         if 30001 <= text <= 39999 or 40001 <= text <= 49999:
+            prefix = next(p for p, t in _PREFIXES.items() if t == found)
             raise ValueError(
                 f"{text} as a number is the wire address {text}; did you mean the text "
-                f'"{text}" (wire address {text % 10000 - 1}) or "hr:{text}"?'
+                f'"{text}" (wire address {text % 10000 - 1}) or "{prefix}:{text}"?'
             )
-        found, address = table or "holding", text
+        if text // 100_000 in (1, 3, 4) and 0 < text % 100_000 <= _LAST_ADDRESS + 1:
+            raise ValueError(
+                f"{text} as a number is outside 0 to {_LAST_ADDRESS}; did you mean the text "
+                f'"{text}" (wire address {text % 100_000 - 1})?'
+            )
     else:
         found, address = _parse_text(text)
         if table is not None and table != found:
@@ -134,9 +144,9 @@ def parse_address(text: int | str, table: str | None = None) -> tuple[str, int]:
 
 
 def _parse_text(text: str) -> tuple[str, int]:
-    if match := re.fullmatch(r"(hr|ir|co|di):(\d+)", text):
+    if match := re.fullmatch(r"(hr|ir|co|di):([0-9]+)", text):
         return _PREFIXES[match[1]], int(match[2])
-    if match := re.fullmatch(r"([0134])(\d{4,5})", text):
+    if match := re.fullmatch(r"([0134])([0-9]{4,5})", text):
         return _DIGITS[match[1]], int(match[2]) - 1
     raise ValueError(f'{text!r} is no address: write 0 (wire address), "40001" or "hr:0"')
 
@@ -151,8 +161,9 @@ def _conflicts(tags: Sequence[Tag]) -> list[str]:
         seen[tag.name] = tag
         if tag.end - 1 > _LAST_ADDRESS:
             problems.append(f"tag {tag.name!r} reaches beyond address {_LAST_ADDRESS}")
-        other = next((held[tag.table, a] for a in range(tag.address, tag.end) if (tag.table, a) in held), None)
-        if other is not None:
-            problems.append(f"tags {other.name!r} and {tag.name!r} overlap at {tag.describe()}")
+        at = next((a for a in range(tag.address, tag.end) if (tag.table, a) in held), None)
+        if at is not None:
+            other = held[tag.table, at]
+            problems.append(f"tags {other.name!r} and {tag.name!r} overlap at {_place(tag.table, at)}")
         held.update({(tag.table, a): tag for a in range(tag.address, tag.end)})
     return problems

@@ -1,5 +1,6 @@
 """Numbers to registers and back, for every type and word order; the only place that knows bytes."""
 
+import math
 import struct
 from collections.abc import Callable, Sequence
 
@@ -42,6 +43,8 @@ def encode(tag: Tag, value: float) -> Words:
     """
     raw = (value - tag.offset) / tag.scale
     try:
+        if math.isfinite(value) and not math.isfinite(raw):
+            raise OverflowError
         if tag.type == "bit":
             if raw not in (0, 1):
                 raise OverflowError
