@@ -131,7 +131,7 @@ def play(
         written_s = clock.monotonic()
         master.write(plan, this.words)
         yield this, written_s
-        due_s = max(due_s + interval_s, written_s)
+        due_s = written_s + interval_s
 
 
 def _rounds(rows: Sequence[SampleRow], shuffle: bool, order: random.Random) -> Iterator[SampleRow]:
