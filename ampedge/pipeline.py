@@ -93,6 +93,8 @@ class Pipeline:
         if record.vector is None:
             return record
         found = self.bundle.probabilities(np.array([record.vector], dtype=np.float64))[0]
+        if not np.isfinite(found).all():  # far outside training, beyond the model's arithmetic: no answer
+            return record
         best = int(found.argmax())
         return dataclasses.replace(
             record,

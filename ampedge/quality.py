@@ -31,10 +31,10 @@ def judge_raw(raw: float, *, smallest_normal: float, is_sentinel: bool) -> Reaso
 
 def judge_value(tag: Tag, value: float, envelope: tuple[float, float] | None) -> TagValue:
     """The tag's value with its quality, from the valid range and the training envelope."""
-    if tag.valid is not None and not tag.valid[0] <= value <= tag.valid[1]:
-        return TagValue(tag.name, value, tag.unit, Quality.BAD, Reason.OUT_OF_RANGE)
     if not math.isfinite(value):  # a scale can carry a finite raw number over the edge
         return TagValue(tag.name, None, tag.unit, Quality.BAD, Reason.INFINITE)
+    if tag.valid is not None and not tag.valid[0] <= value <= tag.valid[1]:
+        return TagValue(tag.name, value, tag.unit, Quality.BAD, Reason.OUT_OF_RANGE)
     if envelope is not None and not envelope[0] <= value <= envelope[1]:
         return TagValue(tag.name, value, tag.unit, Quality.UNCERTAIN, Reason.OUTSIDE_TRAINING)
     return TagValue(tag.name, value, tag.unit)

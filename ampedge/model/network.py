@@ -18,7 +18,10 @@ class Runtime(Protocol):
     name: str
 
     def probabilities(self, values: Matrix) -> Matrix:
-        """(rows, features) in engineering units to (rows, classes), each row adding up to 1."""
+        """(rows, features) in engineering units to (rows, classes), each row adding up to 1.
+
+        A row whose values are too large for the model's arithmetic comes out as NaN.
+        """
 
 
 class DenseNetwork:
@@ -42,14 +45,15 @@ class DenseNetwork:
 
     def probabilities(self, values: Matrix) -> Matrix:
         """(rows, features) in engineering units to (rows, classes)."""
-        flow = ((values - self._mean) / self._std).astype(np.float32)
-        *hidden, (kernel, bias) = self.layers
-        for inner, offset in hidden:
-            flow = np.maximum(flow @ inner + offset, 0)
-        scores = (flow @ kernel + bias).astype(np.float64)
-        scores -= scores.max(axis=1, keepdims=True)
-        np.exp(scores, out=scores)
-        scores /= scores.sum(axis=1, keepdims=True)
+        with np.errstate(over="ignore", invalid="ignore"):
+            flow = ((values - self._mean) / self._std).astype(np.float32)
+            *hidden, (kernel, bias) = self.layers
+            for inner, offset in hidden:
+                flow = np.maximum(flow @ inner + offset, 0)
+            scores = (flow @ kernel + bias).astype(np.float64)
+            scores -= scores.max(axis=1, keepdims=True)
+            np.exp(scores, out=scores)
+            scores /= scores.sum(axis=1, keepdims=True)
         return scores
 
 
