@@ -27,7 +27,7 @@ def replaced_file(path: Path) -> Iterator[Path]:
 @contextmanager
 def replaced_directory(path: Path) -> Iterator[Path]:
     """A temporary directory beside `path` to fill; it takes the place of `path` only if all went well."""
-    path = path.absolute()
+    path = path.resolve()
     path.parent.mkdir(parents=True, exist_ok=True)
     made = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
     old = made.with_name(made.name + ".old")
@@ -40,13 +40,13 @@ def replaced_directory(path: Path) -> Iterator[Path]:
         if path.exists():
             path.rename(old)
         made.rename(path)
+        shutil.rmtree(old, ignore_errors=True)
     except BaseException:
         if old.exists() and not path.exists():
             old.rename(path)
         raise
     finally:
         shutil.rmtree(made, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
 
 
 def _sync(path: Path) -> None:
