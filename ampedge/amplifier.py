@@ -27,7 +27,8 @@ from numpy.typing import NDArray
 
 from ampedge import samples
 from ampedge.datamap import DataMap, Tag
-from ampedge.sample_rows import LABEL, published_form, write_csv
+from ampedge.files import replaced_file
+from ampedge.sample_rows import LABEL, csv_text, published_form
 
 LABELS = ("healthy", "unstable", "overdriven", "failsoon")
 REALISTIC = {"healthy": 0.70, "unstable": 0.14, "overdriven": 0.10, "failsoon": 0.06}
@@ -173,6 +174,11 @@ def generate(
     return Readings(np.column_stack(rounded), tuple(str(label) for label in labels))
 
 
+def _write(path: Path, text: str) -> None:
+    with replaced_file(path) as made:
+        made.write_text(text, "utf-8", newline="\n")
+
+
 def _counts(rows: int, priors: Mapping[str, float]) -> list[int]:
     """How many rows each label gets: whole shares first, what is left to the largest remainders."""
     total = sum(priors.values())
@@ -188,7 +194,7 @@ def _counts(rows: int, priors: Mapping[str, float]) -> list[int]:
 
 def write_data(path: Path, readings: Readings) -> None:
     """Write a training table: the five readings, then `status`."""
-    write_csv(path, [*DECIMALS, LABEL], readings.cells())
+    _write(path, csv_text([*DECIMALS, LABEL], readings.cells()))
 
 
 def write_examples(directory: Path) -> None:
@@ -200,7 +206,7 @@ def write_examples(directory: Path) -> None:
     write_data(directory / samples.DATA, generate(4000))
     drawn = generate(SAMPLE_ROWS - 1, seed=SAMPLES_SEED)
     rows = [PUBLISHED_ROW, *drawn.cells()]
-    write_csv(directory / samples.SAMPLES, *published_form(datamap(), rows, label=LABEL))
+    _write(directory / samples.SAMPLES, csv_text(*published_form(datamap(), rows, label=LABEL)))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -1,6 +1,7 @@
 """Rows to play into a slave: the published samples file (a value and a register column per tag) and plain CSV."""
 
 import csv
+import io
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -8,7 +9,6 @@ from pathlib import Path
 
 from ampedge.datamap import DataMap, Tag
 from ampedge.errors import DataError
-from ampedge.files import replaced_file
 from ampedge.modbus.codec import encode
 from ampedge.records import Words
 from ampedge.table import Row, Table, number, read_table
@@ -84,12 +84,13 @@ def published_form(
     return header, published()
 
 
-def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Write a whole table, or nothing."""
-    with replaced_file(path) as made, made.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(header)
-        writer.writerows(rows)
+def csv_text(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table as CSV."""
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    return text.getvalue()
 
 
 def _column(table: Table, name: str) -> int:

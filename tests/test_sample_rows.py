@@ -7,7 +7,7 @@ import pytest
 from ampedge.amplifier import datamap
 from ampedge.datamap import DataMap, Tag
 from ampedge.errors import DataError
-from ampedge.sample_rows import SampleRow, published_form, read_samples, write_csv
+from ampedge.sample_rows import SampleRow, csv_text, published_form, read_samples
 
 MAP = DataMap((Tag("volts", 0), Tag("amps", 2)))
 PUBLISHED = """\
@@ -96,7 +96,7 @@ def test_written_form_reads_back(tmp_path):
     wide = DataMap((Tag("volts", 4, type="float64"), Tag("count", 0, type="uint16")))
     header, rows = published_form(wide, [["0.1", "7", "fine"], ["-2", "65535", "a, b"]], label="state")
     path = tmp_path / "samples.csv"
-    write_csv(path, header, rows)
+    path.write_text(csv_text(header, rows))
     assert path.read_text().splitlines()[:2] == [
         'state,volts (float),"volts [reg4, reg5, reg6, reg7]",count (float),count [reg0]',
         'fine,0.1,"(16313, 39321, 39321, 39322)",7,(7)',

@@ -10,6 +10,7 @@ from ampedge.cli.collect import collect
 from ampedge.cli.demo import demo
 from ampedge.cli.evaluate import evaluate
 from ampedge.cli.export import export
+from ampedge.cli.init import init
 from ampedge.cli.monitor import monitor
 from ampedge.cli.serve import serve
 from ampedge.cli.simulate import simulate
@@ -23,7 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _command in (train, evaluate, export, serve, simulate, monitor, collect, demo):
+for _command in (train, evaluate, export, serve, simulate, monitor, collect, init, demo):
     app.command()(_command)
 
 
