@@ -94,10 +94,7 @@ def save_bundle(directory: Path, manifest: Mapping[str, Any], files: Mapping[str
     `manifest` is everything but `files`, which this fills in for every one of `files`.
     Raises InUseError where `directory` exists and is not a bundle.
     """
-    if directory.exists() and not (directory / MANIFEST).is_file() and any(directory.iterdir()):
-        raise InUseError(
-            f"{directory} exists and is not a model; nothing was written.", "Choose another place with --out."
-        )
+    check_destination(directory)
     content = dict(files)
     hashes = {name: hashlib.sha256(data).hexdigest() for name, data in sorted(content.items())}
     content.update(_sealed({**manifest, "files": hashes}))
@@ -106,6 +103,16 @@ def save_bundle(directory: Path, manifest: Mapping[str, Any], files: Mapping[str
             (made / name).write_bytes(data)
         load_bundle(made)
     return load_bundle(directory)
+
+
+def check_destination(directory: Path) -> None:
+    """Raise InUseError where `directory` holds something that is not a bundle."""
+    if not directory.exists():
+        return
+    if not directory.is_dir() or (any(directory.iterdir()) and not all((directory / n).is_file() for n in EDGE_FILES)):
+        raise InUseError(
+            f"{directory} exists and is not a model; nothing was written.", "Choose another place with --out."
+        )
 
 
 def pack_bundle(bundle: Bundle, out: Path) -> None:
@@ -259,7 +266,7 @@ def _consistent(manifest: Manifest) -> None:
         (any(layer.activation != "relu" for layer in manifest.layers[:-1]), "a hidden layer is not ReLU"),
         (manifest.layers[-1].activation != "softmax", "the last layer is not softmax"),
         (not shapes_fit, "a golden row has the wrong length"),
-        ({row.class_name for row in manifest.golden} != set(classes), "a class has no golden row"),
+        (not {row.class_name for row in manifest.golden} <= set(classes), "a golden row is of no class"),
         (WEIGHTS not in manifest.files, "it does not name its weights"),
     ):
         if wrong:
