@@ -15,6 +15,8 @@ _NAME_WIDTH = 18
 _NAME_LINES = 3
 _PERCENT_UP_TO = 8
 """Classes for which the cells have room for a percentage."""
+_ZEROS_UP_TO = 20
+"""Classes beyond which empty cells stay empty."""
 
 
 def confusion_png(confusion: Sequence[Sequence[int]], classes: Sequence[str]) -> bytes:
@@ -35,6 +37,8 @@ def confusion_png(confusion: Sequence[Sequence[int]], classes: Sequence[str]) ->
         axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto")
         size = min(10, 16 * cell)
         for (i, j), count in np.ndenumerate(counts):
+            if not count and len(classes) > _ZEROS_UP_TO:
+                continue
             text = f"{count}\n{shares[i, j]:.0%}" if count and len(classes) <= _PERCENT_UP_TO else f"{count}"
             colour = "white" if shares[i, j] > 0.55 else "#1f2937" if count else "#9ca3af"
             axes.text(j, i, text, ha="center", va="center", color=colour, fontsize=size)

@@ -19,7 +19,9 @@ def write(bundle: Bundle, place: Path) -> None:
         import tf2onnx  # noqa: F401
     except ImportError as error:
         raise missing_extra("Export to ONNX", "onnx") from error
-    whole_network(bundle).export(place, format="onnx", verbose=False)
+    network = whole_network(bundle)
+    network(np.zeros((1, len(bundle.manifest.features)), dtype=np.float32))  # Keras exports only what has run once
+    network.export(place, format="onnx", verbose=False)
     model = onnx.load(place)
     (output,) = model.graph.output
     for node in model.graph.node:

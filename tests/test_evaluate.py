@@ -1,0 +1,317 @@
+"""`ampedge evaluate`: figures from the serving pipeline, honest about what was scored, in a report that travels."""
+
+import hashlib
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from ampedge.cli.app import app
+from ampedge.datamap import DataMap, Tag
+from ampedge.errors import DataError, GateError, InUseError, ModelRefusedError, UsageError
+from ampedge.model.bundle import HELD_OUT, Bundle, load_bundle, pack_bundle
+from ampedge.table import read_table
+from ampedge.training.confusion_picture import confusion_png
+from ampedge.training.evaluation import Evaluation, evaluate, rows_to_score
+from ampedge.training.labelled import labelled_rows
+from ampedge.training.metrics import confusion, scores
+from ampedge.training.report import page, write_report
+from tests.support.bundles import centre_layers, make_bundle, table_text
+from tests.support.cli import run_cli
+
+CLASSES = ("cold", "warm")
+ROWS = [([0.0, 1.0], "cold"), ([1.0, 1.0], "cold"), ([19.0, 1.0], "warm"), ([2.0, 1.0], "warm")]
+"""By the nearest centre, 0 or 20: right, right, right, and a warm row that looks cold."""
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Bundle:
+    """Two classes about x0 = 0 and x0 = 20; x1 says nothing."""
+    return tiny(tmp_path / "model")
+
+
+def tiny(place: Path, rows: Sequence[tuple[Sequence[float], str]] = ROWS, **further: object) -> Bundle:
+    layers = centre_layers(np.array([[-1.0, 0.0], [1.0, 0.0]]))
+    return make_bundle(place, classes=CLASSES, mean=[10, 0], std=[10, 1], layers=layers, rows=rows, **further)
+
+
+def scored(bundle: Bundle, **settings: object) -> Evaluation:
+    rows, what = rows_to_score(bundle, None)
+    return evaluate(bundle, rows, scored=what, **settings)
+
+
+def table(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "table.csv"
+    path.write_text(text)
+    return path
+
+
+class TestFigures:
+    def test_scores_worked_by_hand(self) -> None:
+        """a: 1 of 2 found, 1 of 1 right; b: 2 of 2 found, 2 of 3 right; c: missed, as it was not asked about."""
+        found = scores(["a", "a", "b", "b", "c"], ["a", "b", "b", "b", None], ["a", "b", "c", "d"])
+        assert found["accuracy"] == pytest.approx(3 / 5)
+        assert found["per_class"]["a"] == pytest.approx({"precision": 1, "recall": 1 / 2, "f1": 2 / 3, "support": 2})
+        assert found["per_class"]["b"] == pytest.approx({"precision": 2 / 3, "recall": 1, "f1": 4 / 5, "support": 2})
+        assert found["per_class"]["c"] == {"precision": 0, "recall": 0, "f1": 0, "support": 1}
+        assert found["macro_f1"] == pytest.approx((2 / 3 + 4 / 5 + 0) / 3)  # d does not occur
+
+    def test_confusion_counts_rows_not_asked_apart(self) -> None:
+        counts = confusion(["a", "a", "b"], ["b", None, "b"], ["a", "b"])
+        assert counts == [[0, 1, 1], [0, 1, 0]]
+
+    def test_an_evaluation_worked_by_hand(self, bundle: Bundle) -> None:
+        found = scored(bundle)
+        assert found.scores["accuracy"] == 3 / 4
+        assert found.confusion == [[2, 0, 0], [1, 1, 0]]
+        assert found.scores["per_class"]["warm"]["recall"] == 1 / 2
+        assert found.scores["macro_f1"] == pytest.approx((4 / 5 + 2 / 3) / 2)
+        assert found.baseline == {"class": "cold", "accuracy": 1 / 2, "macro_f1": pytest.approx(1 / 3)}
+        assert found.published == {"right": 3, "wrong": 1, "unknown": 0}
+        assert found.mistakes() == [(1, "warm", "cold")]
+
+    def test_values_go_through_the_registers(self, bundle: Bundle) -> None:
+        """14 is nearer to warm, but a register of whole tens brings it as 10, which comes out as cold."""
+        coarse = DataMap((Tag("x0", 0, type="int16", scale=10), Tag("x1", 7)))
+        rows = labelled_rows(
+            read_table(table(bundle.path.parent, "x0,x1,status\n14.0,1,cold\n16.0,1,warm\n")), bundle, label="status"
+        )
+        assert evaluate(bundle, rows, scored="", datamap=None).scores["accuracy"] == 1 / 2
+        found = evaluate(bundle, rows, scored="", datamap=coarse, min_confidence=0)
+        assert found.confusion == [[1, 0, 0], [0, 1, 0]]  # 14 became 10, 16 became 20
+
+    def test_the_published_label_is_counted_apart_from_the_class(self, tmp_path: Path) -> None:
+        """Row by row: right; far outside training; impossible; too near the border to say."""
+        rows = [([0.0, 1.0], "cold"), ([0.0, 9.0], "cold"), ([99.0, 1.0], "warm"), ([10.1, 1.0], "warm")]
+        site = DataMap((Tag("x1", 4), Tag("x0", 0, valid=(-50, 50))))
+        found = scored(tiny(tmp_path / "m", rows), datamap=site, min_confidence=0.6)
+        assert found.published == {"right": 1, "wrong": 0, "unknown": 3}
+        assert found.unknown_reasons == {"x1: outside_training": 1, "x0: out_of_range": 1, "low_confidence": 1}
+        assert found.not_asked == 1
+        assert found.not_asked_reasons == {"x0: out_of_range": 1}
+        assert found.confusion == [[2, 0, 0], [0, 1, 1]]
+        assert found.scores["accuracy"] == 3 / 4
+
+    def test_a_map_of_other_tags_is_refused(self, bundle: Bundle) -> None:
+        with pytest.raises(ModelRefusedError, match="'x0'"):
+            scored(bundle, datamap=DataMap((Tag("x9", 0), Tag("x1", 2))))
+
+
+class TestWhatIsScored:
+    def test_without_a_table_the_held_out_rows(self, bundle: Bundle) -> None:
+        rows, what = rows_to_score(bundle, None)
+        assert [row.label for row in rows.rows] == ["cold", "cold", "warm", "warm"]
+        assert "held-out rows of data.csv" in what
+
+    def test_the_training_table_means_its_held_out_rows(self, tmp_path: Path) -> None:
+        text = table_text(["x0", "x1"], [*ROWS, *ROWS, *ROWS])
+        bundle = tiny(tmp_path / "model", data_sha256=hashlib.sha256(text.encode()).hexdigest())
+        rows, what = rows_to_score(bundle, table(tmp_path, text))
+        assert len(rows.rows) == 4
+        assert "held-out" in what
+
+    def test_an_ampedge_file_carries_none(self, bundle: Bundle, tmp_path: Path) -> None:
+        pack_bundle(bundle, tmp_path / "one.ampedge")
+        with pytest.raises(DataError, match="no held-out rows") as caught:
+            rows_to_score(load_bundle(tmp_path / "one.ampedge"), None)
+        assert "DATA.csv" in caught.value.remedy
+
+    def test_the_training_table_without_held_out_rows_is_scored_with_a_warning(self, tmp_path: Path) -> None:
+        text = table_text(["x0", "x1"], ROWS)
+        bundle = tiny(tmp_path / "model", rows=(), data_sha256=hashlib.sha256(text.encode()).hexdigest())
+        rows, what = rows_to_score(bundle, table(tmp_path, text))
+        assert len(rows.rows) == 4
+        assert "TRAINED ON" in what
+
+    def test_another_table_is_scored_whole(self, bundle: Bundle, tmp_path: Path) -> None:
+        """Its columns stand in another order, beside one that the model does not know."""
+        text = "note,status,x1,x0\nfirst,warm,1,20\nsecond,cold,1,0\n"
+        rows, what = rows_to_score(bundle, table(tmp_path, text))
+        assert [row.values for row in rows.rows] == [(20.0, 1.0), (0.0, 1.0)]
+        assert "all rows" in what
+
+    def test_altered_held_out_rows_are_refused(self, bundle: Bundle) -> None:
+        file = bundle.path / HELD_OUT
+        file.write_text(file.read_text().replace("19.0", "0.0"))
+        with pytest.raises(ModelRefusedError, match="altered"):
+            rows_to_score(bundle, None)
+
+
+class TestBadTables:
+    def test_missing_columns_are_shown_with_their_nearest_match(self, bundle: Bundle, tmp_path: Path) -> None:
+        path = table(tmp_path, "X0,temperature,state\n1,2,cold\n")
+        with pytest.raises(DataError) as caught:
+            rows_to_score(bundle, path)
+        assert "lacks 'x0' (did you mean 'X0'?), 'x1', 'status'" in caught.value.problem
+        assert "'temperature'" in caught.value.problem
+
+    @pytest.mark.parametrize("cell", ["n/a", "nan", "inf", "1e999", ""])
+    def test_a_cell_that_is_no_number_is_named(self, bundle: Bundle, tmp_path: Path, cell: str) -> None:
+        path = table(tmp_path, f"x0,x1,status\n1,1,cold\n2,{cell},cold\n")
+        with pytest.raises(DataError, match=re.escape(f"line 3, column 'x1': {cell!r} is no number")):
+            rows_to_score(bundle, path)
+
+    def test_bad_rows_are_dropped_and_counted_on_request(self, bundle: Bundle, tmp_path: Path) -> None:
+        path = table(tmp_path, "x0,x1,status\n1,1,cold\n2,-,cold\n3,1, \n")
+        rows, _ = rows_to_score(bundle, path, drop_bad_rows=True)
+        assert [row.line for row in rows.rows] == [2]
+        assert any(note.startswith("2 of 3 rows dropped") for note in rows.notes)
+
+    def test_no_usable_row(self, bundle: Bundle, tmp_path: Path) -> None:
+        with pytest.raises(DataError, match="no usable row"):
+            rows_to_score(bundle, table(tmp_path, "x0,x1,status\n-,1,cold\n"), drop_bad_rows=True)
+
+    def test_labels_that_the_model_does_not_know_are_all_named(self, bundle: Bundle, tmp_path: Path) -> None:
+        path = table(tmp_path, "x0,x1,status\n1,1,hot\n1,1,hot\n1,1,frozen\n1,1,cold\n")
+        with pytest.raises(DataError, match=r"'hot' \(2 rows\), 'frozen' \(1 rows\)") as caught:
+            rows_to_score(bundle, path)
+        assert "cold, warm" in caught.value.remedy
+
+    def test_spellings_of_a_label_are_one_label(self, bundle: Bundle, tmp_path: Path) -> None:
+        rows, _ = rows_to_score(bundle, table(tmp_path, "x0,x1,status\n1,1,Cold \n1,1,WARM\n1,1,warm\n"))
+        assert [row.label for row in rows.rows] == ["cold", "warm", "warm"]
+        assert any(note.startswith("2 labels were spelled differently") for note in rows.notes)
+
+    def test_a_value_that_does_not_fit_its_tag(self, bundle: Bundle, tmp_path: Path) -> None:
+        rows, what = rows_to_score(bundle, table(tmp_path, "x0,x1,status\n1,1,cold\n1,40000,cold\n"))
+        site = DataMap((Tag("x0", 0), Tag("x1", 2, type="int16")))
+        with pytest.raises(DataError, match=r"line 3, column 'x1': 40000\.0 does not fit"):
+            evaluate(bundle, rows, scored=what, datamap=site)
+
+
+class TestReport:
+    def test_three_files_and_the_page_needs_no_network(self, bundle: Bundle, tmp_path: Path) -> None:
+        found = scored(bundle)
+        write_report(found, tmp_path / "report")
+        assert sorted(file.name for file in (tmp_path / "report").iterdir()) == [
+            "confusion_matrix.png",
+            "report.html",
+            "report.json",
+        ]
+        assert (tmp_path / "report" / "confusion_matrix.png").read_bytes().startswith(b"\x89PNG")
+        assert json.loads((tmp_path / "report" / "report.json").read_text()) == json.loads(json.dumps(found.document()))
+        html = (tmp_path / "report" / "report.html").read_text()
+        assert not re.search(r"https?:|url\(|@import|<script|<link", html)
+        assert re.findall(r'src="([^,"]*)', html) == ["data:image/png;base64"]
+        assert "held-out rows of data.csv" in html
+        assert "0.750" in html
+        assert "1 of 2 <q>warm</q> rows were called <q>cold</q>" in html
+
+    def test_names_are_escaped(self, tmp_path: Path) -> None:
+        evil = "<script>alert('&')</script>"
+        layers = centre_layers(np.array([[-1.0], [1.0]]))
+        rows = [([0.0], evil), ([20.0], evil), ([20.0], "b")]
+        made = make_bundle(
+            tmp_path / "m",
+            classes=[evil, "b"],
+            mean=[10],
+            std=[10],
+            layers=layers,
+            rows=rows,
+            names=["<x>"],
+            name="<i>model</i>",
+        )
+        html = page(scored(made), b"")
+        assert not re.search(r"<script|<x>|<i>model", html)
+        assert "&lt;script&gt;alert(&#x27;&amp;&#x27;)&lt;/script&gt;" in html
+        assert "&lt;x&gt;" in html
+
+    def test_a_report_is_replaced_but_nothing_else(self, bundle: Bundle, tmp_path: Path) -> None:
+        out = tmp_path / "report"
+        write_report(scored(bundle), out)
+        write_report(scored(bundle), out)
+        (out / "mine.txt").write_text("kept")
+        with pytest.raises(InUseError, match=r"mine\.txt"):
+            write_report(scored(bundle), out)
+        assert (out / "mine.txt").read_text() == "kept"
+        (tmp_path / "file").write_text("kept")
+        with pytest.raises(InUseError, match="no directory"):
+            write_report(scored(bundle), tmp_path / "file")
+        with pytest.raises(UsageError, match="cannot be written"):
+            write_report(scored(bundle), tmp_path / "file" / "below")
+
+    @pytest.mark.parametrize("classes", [2, 13, 30])
+    def test_the_picture_takes_any_number_and_any_name_of_classes(self, classes: int) -> None:
+        names = ["$broken", "日本" * 30, *map(str, range(classes))][:classes]
+        plain = confusion_png(np.eye(classes, classes + 1, dtype=int).tolist(), names)
+        wider = confusion_png(np.eye(classes, classes + 1, k=1, dtype=int).tolist(), names)
+        assert plain.startswith(b"\x89PNG")
+        assert png_width(wider) > png_width(plain)  # by the column of the rows not asked
+
+
+def png_width(data: bytes) -> int:
+    return int.from_bytes(data[16:20], "big")
+
+
+class TestCommand:
+    @pytest.fixture(autouse=True)
+    def _here(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bundle: Bundle) -> None:
+        monkeypatch.chdir(tmp_path)
+
+    def run(self, *arguments: str) -> str:
+        done = CliRunner().invoke(app, ["evaluate", *arguments], env={"COLUMNS": "100"})
+        if done.exception is not None and not isinstance(done.exception, SystemExit):
+            raise done.exception
+        assert done.exit_code == 0, done.output
+        return done.stdout
+
+    def test_end_to_end_with_a_gate(self, tmp_path: Path) -> None:
+        """In a process of its own, with TensorFlow out of reach."""
+        blocker = tmp_path / "blocked" / "sitecustomize.py"
+        blocker.parent.mkdir()
+        blocker.write_text("import sys\nfor name in ('tensorflow', 'keras'): sys.modules[name] = None\n")
+        done = run_cli("evaluate", "--min-macro-f1", "0.9", cwd=tmp_path, env={"PYTHONPATH": str(blocker.parent)})
+        assert done.returncode == 6, done.stderr
+        assert "Model model (found here)." in done.stderr
+        assert "Macro-F1 is 0.7333, below the limit of 0.9." in done.stderr
+        assert "Traceback" not in done.stderr
+        assert "Accuracy 0.750, macro-F1 0.733  (always 'cold': 0.500, 0.333)" in done.stdout
+        assert re.search(r"warm +1.000 +0.500 +0.667 +2", done.stdout)
+        assert re.search(r"warm +1 +1\n", done.stdout)
+        assert "3 right, 1 wrong, 0 unknown" in done.stdout
+        document = json.loads((tmp_path / "evaluation" / "report.json").read_text())
+        assert (document["min_macro_f1"], document["passed"]) == (0.9, False)
+        assert "not met" in (tmp_path / "evaluation" / "report.html").read_text()
+
+    def test_a_gate_that_is_met_and_one_that_is_not(self) -> None:
+        self.run("--min-macro-f1", "0.7")
+        with pytest.raises(GateError):
+            self.run("--min-macro-f1", "0.8")
+
+    def test_json_is_the_document_of_the_report(self) -> None:
+        printed = json.loads(self.run("--json", "--out", "elsewhere"))
+        assert printed == json.loads(Path("elsewhere/report.json").read_text())
+        assert printed["confusion"] == [[2, 0], [1, 1]]
+
+    def test_options_of_the_table(self) -> None:
+        Path("t.csv").write_text("x0|x1|state\n0,5|1|cold\n-|1|cold\n")
+        printed = self.run(
+            "t.csv", "--label", "state", "--sep", "|", "--decimal", ",", "--drop-bad-rows", "--json", "--model", "model"
+        )
+        assert json.loads(printed)["rows"] == 1
+        with pytest.raises(DataError, match="'status'"):
+            self.run("t.csv", "--drop-bad-rows")
+        with pytest.raises(DataError, match="no number"):
+            self.run("t.csv", "--label", "state")
+
+    def test_the_config_gives_the_map_and_the_threshold(self) -> None:
+        Path("site.toml").write_text(
+            '[decision]\nmin_confidence = 0.99\n[[tags]]\nname = "x1"\naddress = 10\n'
+            '[[tags]]\nname = "x0"\naddress = 2\ntype = "int16"\nvalid = [0, 18]\n'
+        )
+        printed = json.loads(self.run("--config", "site.toml", "--json"))
+        assert printed["not_asked"] == {"rows": 1, "reasons": {"x0: out_of_range": 1}}
+        assert printed["published"]["unknown_reasons"]["low_confidence"] == 3
+        assert printed["published"]["min_confidence"] == 0.99
+
+    def test_names_too_long_for_the_terminal_are_numbered(self, tmp_path: Path) -> None:
+        names = [f"{i} {'long ' * 12}" for i in range(6)]
+        layers = centre_layers(np.array([[i - 2.5] for i in range(6)]))
+        make_bundle(tmp_path / "wide", classes=names, mean=[0], std=[1], layers=layers, rows=[([-2.5], names[0])])
+        shown = self.run("--model", "wide")
+        assert re.search(r"^class +1 +2 +3 +4 +5 +6$", shown, re.MULTILINE)
+        assert re.search(r"^1 0 long .* 1 +0 +0 +0 +0 +0$", shown, re.MULTILINE)
