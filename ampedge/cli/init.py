@@ -15,37 +15,43 @@ def init(
         Path | None, typer.Option("--from", help="Your own table: its columns become the tags of the config.")
     ] = None,
     label: Annotated[str | None, typer.Option("--label", help="With --from: the column of the label (status).")] = None,
+    drop: Annotated[
+        str | None, typer.Option("--drop", help="With --from: columns that are no features, as in A,B,C.")
+    ] = None,
     sep: options.Sep = None,
     decimal: options.Decimal = None,
+    drop_bad_rows: options.DropBadRows = False,
 ) -> None:
     """Write a commented ampedge.toml and samples to begin with; without --from, those of the amplifier."""
+    import shlex
+
     from rich.console import Console
 
     from ampedge import starter
     from ampedge.errors import UsageError
 
+    given = {"--label": label, "--drop": drop, "--sep": sep, "--decimal": decimal, "--drop-bad-rows": drop_bad_rows}
+    how = {option: value for option, value in given.items() if value}
     if table is None:
-        for option, given in (("--label", label), ("--sep", sep), ("--decimal", decimal)):
-            if given is not None:
-                raise UsageError(f"{option} says nothing without --from.", "Name your table with --from data.csv.")
+        if how:
+            raise UsageError(f"{next(iter(how))} says nothing without --from.", "Name your table with --from data.csv.")
         files = starter.shipped_files()
         train = "ampedge train data.csv"
     else:
-        import shlex
-
         from ampedge.table import read_table
         from ampedge.training.dataset import dataset
-        from ampedge.training.settings import TableSettings
+        from ampedge.training.settings import TableSettings, parsed_names
 
-        settings = TableSettings(label=label or "status", drop_bad_rows=True)
-        data = dataset(read_table(table, sep=sep, decimal=decimal), settings)
+        settings = TableSettings(label=label or "status", drop=parsed_names(drop or ""), drop_bad_rows=drop_bad_rows)
+        data = dataset(read_table(table, sep=sep, decimal=decimal, drop_bad_rows=drop_bad_rows), settings)
         messages = Console(stderr=True, highlight=False, soft_wrap=True)
         for note in data.notes:
             messages.print(note, markup=False)
         names = [data.classes[place] for place in data.targets]
         files = starter.files_for_table(table.stem, data.datamap, data.values, names)
-        train = f"ampedge train {shlex.quote(str(table.absolute()))}" + (f" --label {label}" if label else "")
+        again = [str(word) for pair in how.items() for word in pair if word is not True]
+        train = shlex.join(["ampedge", "train", str(table.absolute()), *again])
     for path in starter.write_files(directory, files):
         typer.echo(f"Wrote {path}")
-    enter = "" if directory == Path() else f"cd {directory} && "
+    enter = "" if directory == Path() else f"cd {shlex.quote(str(directory))} && "
     typer.echo(f"Read through ampedge.toml, then: {enter}{train}")
