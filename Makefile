@@ -52,7 +52,7 @@ test: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	$(call debian,$(REAL_PARTS) $(BENCH_PARTS),The benchmarks need them.)
-	@for bench in tests/benchmarks/bench_*.py; do echo "== $$bench"; $(BIN)/python $$bench || exit 1; done
+	@for bench in $(basename $(notdir $(wildcard tests/benchmarks/bench_*.py))); do echo "== $$bench"; $(BIN)/python -m tests.benchmarks.$$bench || exit 1; done
 
 docs: $(VENV)/.dev
 	$(BIN)/python -m tests.support.reference --write

@@ -14,6 +14,8 @@ from ampedge.records import Quality, Record
 
 SCHEMA_VERSION = 1
 
+_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
 
 @dataclass(frozen=True, slots=True)
 class Origin:
@@ -74,7 +76,7 @@ def event_payload(record: Record, origin: Origin, sequence: int, *, replayed: bo
         "interval_s": origin.interval_s,
         "replayed": replayed,
     }
-    return json.dumps(event, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+    return _ENCODER.encode(event).encode()
 
 
 def parse_event(payload: bytes) -> Event:

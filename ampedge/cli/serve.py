@@ -28,7 +28,7 @@ def serve(
     config_file: options.ConfigFile = None,
 ) -> None:
     """Poll the registers, infer, publish the label to MQTT, until told to stop."""
-    from ampedge.cli.live import run
+    from ampedge.cli.serving import run
     from ampedge.model.bundle import find_bundle, load_bundle
     from ampedge.samples import BUNDLE, shipped
     from ampedge.service.service import Service

@@ -2,11 +2,13 @@
 
 Threads: one polls and infers; paho's own sends; the caller's thread waits and shows.
 Nothing here exits because a device or a broker is away.
+The slave and the broker are imported only where they are hosted, which is not in the field.
 """
 
 import secrets
 import threading
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass
 from types import TracebackType
 
@@ -15,10 +17,8 @@ from ampedge.config import EMBEDDED_BROKER, Config
 from ampedge.errors import ConfigError, did_you_mean
 from ampedge.log import logger
 from ampedge.modbus.client import Master
-from ampedge.modbus.slave import EmbeddedSlave
 from ampedge.modbus.source import ModbusSource
 from ampedge.model.bundle import Bundle
-from ampedge.mqtt.broker import EmbeddedBroker
 from ampedge.mqtt.publisher import Publisher
 from ampedge.pipeline import Pipeline
 from ampedge.records import UNKNOWN, Record
@@ -69,9 +69,7 @@ class Service:
         )
         self.broker = f"{config.mqtt.host}:{config.mqtt.port}"
         self.topic = settings.mqtt.topic
-        self._broker = None if settings.mqtt.host != EMBEDDED_BROKER else EmbeddedBroker(port=config.mqtt.port)
         self.publisher = Publisher(config.mqtt, password=config.password(), device=settings.device)
-        self._slave: EmbeddedSlave | None = None
         self._poller: Poller | None = None
         self._thread = threading.Thread(target=self._poll, name="poller", daemon=True)
         self._latest: tuple[Record, float] | None = None
@@ -80,46 +78,65 @@ class Service:
         self._began_s = self._clock.monotonic()
 
     def __enter__(self) -> "Service":
-        config = self._config
-        modbus = config.settings.modbus
-        if self._broker is not None:
-            self._broker.start()
-            logger.info("Running a broker at %s:%d, for trying things.", config.mqtt.host, self._broker.port)
-        host, port = config.slave_address
-        hosted, sentence = hosts_slave(config)
-        if hosted:
-            self._slave = EmbeddedSlave(host, port, self._pipeline.datamap, on_write=self._written)
-            self._slave.start()
-            host, port = reachable(host), self._slave.port
-        logger.info(sentence)
-        master = Master(host, port, unit=modbus.unit, timeout_s=modbus.timeout_s)
-        source = ModbusSource(master, self._pipeline.datamap, device=config.settings.device, clock=self._clock)
-        self._poller = Poller(
-            source,
-            self._pipeline.run,
-            self._emit,
-            interval_s=modbus.interval_s,
-            heartbeat_s=config.settings.mqtt.heartbeat_s,
-            settle_s=modbus.settle_ms / 1000,
-            clock=self._clock,
-        )
-        logger.info("Reading %s of unit %d every %g s.", source.plan.describe(), modbus.unit, modbus.interval_s)
-        self.publisher.start()
-        self._began_s = self._clock.monotonic()
-        self._thread.start()
+        with ExitStack() as started:
+            if self._config.settings.mqtt.host == EMBEDDED_BROKER:
+                self._run_broker(started)
+            host, port = self._find_slave(started)
+            self._poller = self._make_poller(host, port)
+            self.publisher.start()
+            started.callback(self.publisher.stop, _STOP_S)
+            self._began_s = self._clock.monotonic()
+            self._thread.start()
+            started.callback(self._stop_polling)
+            self._started = started.pop_all()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._poller is not None:
-            self._poller.stop()
-            self._thread.join(_STOP_S / 2)  # a poll that hangs does not hold up the stop
-        self.publisher.stop(_STOP_S)
-        if self._slave is not None:
-            self._slave.stop()
-        if self._broker is not None:
-            self._broker.stop()
+        self._started.close()
+
+    def _run_broker(self, started: ExitStack) -> None:
+        from ampedge.mqtt.broker import EmbeddedBroker
+
+        broker = EmbeddedBroker(port=self._config.mqtt.port)
+        broker.start()
+        started.callback(broker.stop)
+        logger.info("Running a broker at %s, for trying things.", self.broker)
+
+    def _find_slave(self, started: ExitStack) -> tuple[str, int]:
+        """The address to poll; hosts the slave there where that is ours to do."""
+        host, port = self._config.slave_address
+        hosted, sentence = hosts_slave(self._config)
+        if hosted:
+            from ampedge.modbus.slave import EmbeddedSlave
+
+            slave = EmbeddedSlave(host, port, self._pipeline.datamap, on_write=self._written)
+            slave.start()
+            started.callback(slave.stop)
+        logger.info(sentence)
+        return reachable(host), port
+
+    def _make_poller(self, host: str, port: int) -> Poller:
+        settings = self._config.settings
+        modbus = settings.modbus
+        master = Master(host, port, unit=modbus.unit, timeout_s=modbus.timeout_s)
+        source = ModbusSource(master, self._pipeline.datamap, device=settings.device, clock=self._clock)
+        logger.info("Reading %s of unit %d every %g s.", source.plan.describe(), modbus.unit, modbus.interval_s)
+        return Poller(
+            source,
+            self._pipeline.run,
+            self._emit,
+            interval_s=modbus.interval_s,
+            heartbeat_s=settings.mqtt.heartbeat_s,
+            settle_s=modbus.settle_ms / 1000,
+            clock=self._clock,
+        )
+
+    def _stop_polling(self) -> None:
+        assert self._poller is not None
+        self._poller.stop()
+        self._thread.join(_STOP_S / 2)  # a poll that hangs does not hold up the stop
 
     @property
     def alive(self) -> bool:
