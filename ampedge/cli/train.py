@@ -1,5 +1,92 @@
 """`ampedge train`."""
 
+from pathlib import Path
+from typing import Annotated
 
-def train() -> None:
-    """To be written."""
+import typer
+
+from ampedge.cli import options
+
+
+def train(
+    data: Annotated[Path, typer.Argument(help="The table to learn from, as CSV with a header.")],
+    *,
+    label: Annotated[str, typer.Option("--label", help="Column of the labels.")] = "status",
+    features: Annotated[
+        str | None,
+        typer.Option("--features", metavar="A,B,C", help="Use exactly these columns; without it, all with numbers."),
+    ] = None,
+    drop: Annotated[
+        str | None, typer.Option("--drop", metavar="A,B,C", help="Leave these columns out of the features.")
+    ] = None,
+    group: Annotated[
+        str | None,
+        typer.Option("--group", help="Column of the experiment a row belongs to; one experiment is never split."),
+    ] = None,
+    time_order: Annotated[
+        bool, typer.Option("--time-order", help="Train on the first 70 % of the rows and judge on the last 15 %.")
+    ] = False,
+    layers: Annotated[str, typer.Option("--layers", metavar="N,N,N", help="Units of each hidden layer.")] = "64,32,16",
+    epochs: Annotated[int, typer.Option("--epochs", help="Passes over the training rows.")] = 50,
+    batch_size: Annotated[int, typer.Option("--batch-size", help="Rows from one step to the next.")] = 32,
+    learning_rate: Annotated[float, typer.Option("--learning-rate", help="Length of the steps (Adam).")] = 0.001,
+    patience: Annotated[
+        int,
+        typer.Option(
+            "--patience",
+            help="Stop after so many epochs without a better validation loss and keep the best weights; 0 runs all.",
+        ),
+    ] = 0,
+    class_weight: Annotated[
+        str,
+        typer.Option(
+            "--class-weight",
+            metavar="none|balanced",
+            help="balanced: rows of rare classes count for more, so that each class counts the same.",
+        ),
+    ] = "none",
+    seed: Annotated[int, typer.Option("--seed", help="The same seed on the same machine gives the same model.")] = 42,
+    sep: options.Sep = None,
+    decimal: options.Decimal = None,
+    drop_bad_rows: options.DropBadRows = False,
+    name: Annotated[
+        str | None, typer.Option("--name", help="Name of the model; without it, that of the table.")
+    ] = None,
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="Directory to write the model to; an older model there is replaced.")
+    ] = Path("model"),
+    config_file: options.ConfigFile = None,
+    as_json: options.Json = False,
+) -> None:
+    """Learn a classifier from a table of labelled readings, judge it on held-out rows, and write its bundle."""
+    from ampedge.errors import missing_extra
+    from ampedge.training.settings import FitSettings, TableSettings, parsed_layers, parsed_names
+
+    fitting = FitSettings(
+        layers=parsed_layers(layers),
+        epochs=epochs,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        patience=patience,
+        class_weight=class_weight,
+        seed=seed,
+    )
+    table = TableSettings(
+        label=label,
+        features=None if features is None else parsed_names("--features", features),
+        drop=() if drop is None else parsed_names("--drop", drop),
+        group=group,
+        time_order=time_order,
+        sep=sep,
+        decimal=decimal,
+        drop_bad_rows=drop_bad_rows,
+    )
+    config = options.config_from(config_file)
+    try:
+        from ampedge.cli import training_screen
+        from ampedge.training.train import train as run
+    except ImportError as error:
+        raise missing_extra("Training", "train") from error
+    with training_screen.messages() as console, training_screen.Screen(console) as screen:
+        trained = run(data, out=out, config=config, table=table, fitting=fitting, name=name, watcher=screen)
+    training_screen.show(trained, as_json=as_json)

@@ -1,0 +1,129 @@
+"""A training on the terminal: notes, progress and result."""
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import UnsupportedOperation
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
+from rich.table import Table
+from rich.text import Text
+
+from ampedge.training.fit import Epoch
+from ampedge.training.train import Trained
+
+_EPOCHS_A_LINE = 10
+_COLUMNS = ("network", "logistic regression", "commonest class")
+
+
+@contextmanager
+def messages() -> Iterator[Console]:
+    """A console on stderr that still shows while the libraries' noise is kept from the file descriptor of stderr."""
+    try:
+        own = os.dup(sys.stderr.fileno())
+    except (UnsupportedOperation, OSError, AttributeError):
+        yield Console(stderr=True, soft_wrap=True, highlight=False)
+        return
+    with os.fdopen(own, "w", encoding=sys.stderr.encoding, errors="backslashreplace") as stream:
+        yield Console(file=stream, soft_wrap=True, highlight=False)
+
+
+class Screen:
+    """Watches a training: a bar on a terminal, a line every few epochs otherwise."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._is_live = console.is_terminal
+        self._progress = Progress(
+            SpinnerColumn(finished_text="✓"),
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=20),
+            TextColumn("{task.fields[figures]}"),
+            console=console,
+            disable=not self._is_live,
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
+        self._now: TaskID | None = None
+
+    def __enter__(self) -> "Screen":
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def note(self, text: str) -> None:
+        style = "yellow" if text.startswith("Warning:") else "dim"
+        self._progress.console.print(text, style=style, markup=False)
+
+    def stage(self, text: str) -> None:
+        if self._now is not None:
+            self._progress.remove_task(self._now)
+        self._now = self._progress.add_task(text, total=None, figures="")
+
+    def epoch(self, epoch: Epoch, of: int) -> None:
+        if self._is_live and self._now is not None:
+            self._progress.update(
+                self._now,
+                description=f"Epoch {epoch.number}/{of}",
+                completed=epoch.number,
+                total=of,
+                figures=_figures(epoch),
+            )
+        elif not self._is_live and (epoch.number % _EPOCHS_A_LINE == 0 or epoch.number in (1, of)):
+            self._console.print(f"Epoch {epoch.number}/{of}: {_figures(epoch)}", markup=False)
+
+
+def show(trained: Trained, *, as_json: bool) -> None:
+    """Print the result on stdout, as a table or as one JSON document."""
+    if as_json:
+        print(json.dumps(trained.document(), ensure_ascii=False))
+        return
+    console = Console(highlight=False, soft_wrap=True)
+    manifest = trained.bundle.manifest
+    rows, settings = manifest.training.rows, manifest.training.settings
+    if settings["kept_epoch"] < settings["epochs_run"]:
+        console.print(
+            f"Stopped after epoch {settings['epochs_run']}; the weights are those of epoch {settings['kept_epoch']}."
+        )
+    console.print(
+        f"\nJudged on {rows['test']} rows that training never saw "
+        f"({rows['training']} trained it, {rows['validation']} steered it; {settings['split']}).\n",
+        markup=False,
+    )
+    console.print(_comparison(trained), soft_wrap=False)
+    console.print()
+    for sentence in trained.verdict:
+        console.print(sentence, markup=False)
+    console.print(
+        f"\nModel {manifest.name!r}, version {manifest.version}, is in {trained.bundle.path}. "
+        f"Its normal label is {manifest.normal_label!r}.",
+        markup=False,
+    )
+
+
+def _figures(epoch: Epoch) -> str:
+    return (
+        f"loss {epoch.loss:.3f} (validation {epoch.validation_loss:.3f})  "
+        f"accuracy {epoch.accuracy:.3f} ({epoch.validation_accuracy:.3f})"
+    )
+
+
+def _comparison(trained: Trained) -> Table:
+    """A row for each figure, a column for the network and each baseline."""
+    test, simple = trained.metrics["test"], trained.metrics["baselines"]
+    judged = (test, simple["logistic_regression"], simple["majority_class"])
+    table = Table("", box=None, pad_edge=False)
+    for title in _COLUMNS:
+        table.add_column(title, justify="right")
+    for title, key in (("accuracy", "accuracy"), ("macro-F1", "macro_f1")):
+        table.add_row(title, *(f"{scores[key]:.3f}" for scores in judged))
+    for name, figures in test["per_class"].items():
+        if figures["support"]:
+            recalls = (f"{scores['per_class'][name]['recall']:.3f}" for scores in judged)
+            table.add_row(Text(f"recall of {name} ({figures['support']} rows)"), *recalls)
+    return table

@@ -1,0 +1,111 @@
+"""What a person would want to know about the rows before believing a model that was trained on them."""
+
+import shlex
+from collections.abc import Sequence
+from itertools import combinations
+
+import numpy as np
+from sklearn.metrics import roc_auc_score
+
+from ampedge.errors import DataError
+from ampedge.model.network import Matrix
+from ampedge.training.columns import Column
+from ampedge.training.dataset import Dataset
+from ampedge.training.registers import through_registers
+
+_VALUES_PER_CLASS = 3
+_SEPARATES = 0.999
+_WILD = 3.0
+_CENTRE = (0.005, 0.995)
+_COARSE = 0.05
+_SAMPLE_ROWS = 500
+
+
+def check(data: Dataset, named: Sequence[str]) -> list[str]:
+    """Notes and warnings on the rows as a whole; `named` are the features that the user asked for by name.
+
+    Raises DataError for a column that says nothing, gives the label away, or does not fit its tag.
+    """
+    notes = []
+    for place, name in enumerate(data.features):
+        column = data.values[:, place]
+        _refuse_constant(data, name, column)
+        notes += _given_away(data, name, column, is_named=name in named)
+        notes += _wild(name, column)
+    return [*notes, *_coarse(data), *_duplicates(data)]
+
+
+def _refuse_constant(data: Dataset, name: str, column: Column) -> None:
+    if (column == column[0]).all():
+        raise DataError(
+            f"{data.path}: the column {name!r} is {column[0]:g} in every row, so it tells nothing.",
+            f"Leave it out with --drop {shlex.quote(name)}.",
+        )
+
+
+def _given_away(data: Dataset, name: str, column: Column, *, is_named: bool) -> list[str]:
+    values, places = np.unique(column, return_inverse=True)
+    few = len(values) <= _VALUES_PER_CLASS * len(data.classes)
+    pairs = np.unique(np.column_stack([places, data.targets]), axis=0)
+    if few and len(pairs) == len(values):
+        problem = f"the column {name!r} gives the label away: each of its {len(values)} values has just one label"
+        if not is_named:
+            raise DataError(
+                f"{data.path}: {problem}.",
+                f"Leave it out with --drop {shlex.quote(name)}, or, if it is a measurement that a live device has, "
+                "name it in --features.",
+            )
+        return [f"Warning: {problem}."]
+    if _separates(data, column):
+        return [
+            f"Warning: {name!r} alone tells all classes apart. "
+            "Is it known before the label is, on the live device, too?"
+        ]
+    return []
+
+
+def _separates(data: Dataset, column: Column) -> bool:
+    """True where thresholds on one column split every pair of classes nearly perfectly."""
+    for first, second in combinations(range(len(data.classes)), 2):
+        pair = (data.targets == first) | (data.targets == second)
+        area = roc_auc_score(data.targets[pair] == first, column[pair])
+        if max(area, 1 - area) <= _SEPARATES:
+            return False
+    return True
+
+
+def _wild(name: str, column: Column) -> list[str]:
+    """A warning where a few values widen the scale so far that the others shrink to nothing."""
+    low, high = np.quantile(column, _CENTRE)
+    centre = column[(column >= low) & (column <= high)]
+    if column.std() <= _WILD * centre.std() or centre.std() == 0:
+        return []
+    return [
+        f"Warning: {name!r} goes from {column.min():g} to {column.max():g}, but 99 % of it lies between {low:g} and "
+        f"{high:g}. If the rest are faults of the sensor, the model suffers: state what is possible as "
+        f"`valid = [low, high]` of its tag in the config."
+    ]
+
+
+def _coarse(data: Dataset) -> list[str]:
+    """A warning for each tag whose encoding blurs what the table tells apart."""
+    sample = data.values[:: max(1, len(data.values) // _SAMPLE_ROWS)]
+    rows: Matrix = np.vstack([data.values.min(axis=0), data.values.max(axis=0), sample])
+    blur = np.sqrt(((through_registers(data.datamap, rows.tolist()) - rows) ** 2).mean(axis=0))
+    return [
+        f"Warning: {tag.type} (scale {tag.scale:g}) blurs {tag.name!r} by {lost:.2g}, and it varies by {spread:.2g} "
+        "only. Give its tag a finer type or scale in the config."
+        for tag, lost, spread in zip(data.datamap.tags, blur, data.values.std(axis=0), strict=True)
+        if lost > _COARSE * spread
+    ]
+
+
+def _duplicates(data: Dataset) -> list[str]:
+    rows = np.column_stack([data.values, data.targets])
+    repeated = len(rows) - len(np.unique(rows, axis=0))
+    if not repeated:
+        return []
+    verb = "repeats" if repeated == 1 else "repeat"
+    return [
+        f"{repeated} of {len(rows)} rows {verb} another in every value; copies may stand on both sides of the split."
+    ]

@@ -1,0 +1,102 @@
+"""Which columns of a table are measurements: those with numbers, less times, ids, groups and counters."""
+
+import re
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ampedge.errors import DataError
+from ampedge.table import Table, number
+from ampedge.training.settings import TableSettings
+
+Column = NDArray[np.float64]
+
+_SHARE_OF_NUMBERS = 0.5
+_TIMES = frozenset({"time", "timestamp", "date", "datetime", "zeit", "zeitstempel", "datum", "uhrzeit", "epoch"})
+_IDS = frozenset({"id", "index", "idx", "uid", "udi", "row", "nr", "no"})
+_GROUPS = frozenset({"group", "run", "batch", "experiment", "session", "trial", "fold", "cycle"})
+_EPOCHS = ((9e8, 4e9), (9e11, 4e12), (9e14, 4e15), (9e17, 4e18))
+"""What seconds, milli-, micro- and nanoseconds since 1970 look like in our decades."""
+
+
+def numbers(table: Table, name: str) -> Column:
+    """The column as numbers, NaN where a cell holds none."""
+    place = table.column(name)
+    found = (number(row.cells[place], table.decimal) for row in table.rows)
+    return np.array([np.nan if value is None else value for value in found], dtype=np.float64)
+
+
+def measurements(table: Table, settings: TableSettings) -> tuple[dict[str, Column], list[str]]:
+    """(the feature columns in order, notes on what was left out); raises DataError where none is left."""
+    if settings.features is not None:
+        return {name: numbers(table, name) for name in settings.features}, []
+    for name in settings.drop:
+        table.column(name)
+    found: dict[str, Column] = {}
+    left_out: list[str] = []
+    for name in table.columns:
+        if name in (settings.label, settings.group, *settings.drop):
+            continue
+        column = numbers(table, name)
+        reason = _why_not(name, column)
+        if reason is None:
+            found[name] = column
+        else:
+            left_out.append(f"{name!r} ({reason})")
+    notes = [f"Left out: {', '.join(left_out)}. --features A,B,C says exactly which columns are used."] * bool(left_out)
+    if settings.group is None and not settings.time_order:
+        unused = (name for name in table.columns if name not in found and name not in settings.drop)
+        notes += [_group_note(name) for name in unused if name.lower() in _GROUPS]
+    if not found:
+        raise DataError(
+            f"{table.path} has no column of measurements beside the label {settings.label!r}"
+            + (f"; left out: {', '.join(left_out)}." if left_out else "."),
+            "At least half the cells of a feature must be numbers; --features A,B,C says which columns to use.",
+        )
+    return found, notes
+
+
+def _group_note(name: str) -> str:
+    return (
+        f"If {name!r} says which rows belong to one experiment, --group {name} keeps them on one side of the "
+        "split, so that none leaks."
+    )
+
+
+def _why_not(name: str, column: Column) -> str | None:
+    """Why a column is no feature: its name and its behaviour must agree, or it counts the rows."""
+    at = np.flatnonzero(~np.isnan(column))
+    known = column[at]
+    if len(known) < _SHARE_OF_NUMBERS * len(column):
+        return "text"
+    tokens = _tokens(name)
+    whole = bool((known == np.floor(known)).all())
+    rules = (
+        (re.fullmatch(r"unnamed(: ?\d+)?", name, re.IGNORECASE), "no name"),
+        (tokens & _TIMES and (_rises(known) or _since_1970(known)), "a time"),
+        (tokens & _IDS and whole and len(np.unique(known)) == len(known), "an id"),
+        (name.lower() in _GROUPS and whole, "a group"),
+        (whole and _even(at, known), "it counts the rows"),
+    )
+    return next((reason for holds, reason in rules if holds), None)
+
+
+def _tokens(name: str) -> set[str]:
+    return set(re.split(r"[\W_]+", name.lower()))
+
+
+def _rises(known: Column) -> bool:
+    steps = np.diff(known)
+    return bool((steps >= 0).all()) and bool(steps.any())
+
+
+def _even(at: NDArray[np.intp], known: Column) -> bool:
+    """True where the values rise by the same step from row to row, whichever rows hold one."""
+    if len(known) < 3 or known[-1] <= known[0]:
+        return False
+    step = (known[-1] - known[0]) / (at[-1] - at[0])
+    return bool((known - known[0] == step * (at - at[0])).all())
+
+
+def _since_1970(known: Column) -> bool:
+    return any(bool(((known >= low) & (known <= high)).all()) for low, high in _EPOCHS)

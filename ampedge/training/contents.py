@@ -1,0 +1,151 @@
+"""What goes into a bundle: its manifest and the files beside it, made from a finished training."""
+
+import csv
+import hashlib
+import io
+import json
+import tempfile
+import time
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from platform import python_version
+from typing import Any
+
+import numpy as np
+
+import ampedge
+from ampedge.model.bundle import HELD_OUT, WEIGHTS
+from ampedge.model.manifest import PROTOCOL
+from ampedge.model.network import Matrix, pack_weights
+from ampedge.training.dataset import Dataset
+from ampedge.training.fit import Fitted
+from ampedge.training.golden import golden_rows
+from ampedge.training.picture import history_png
+from ampedge.training.scaler import Scaler
+from ampedge.training.settings import FitSettings
+from ampedge.training.split import Split
+from ampedge.wire import rfc3339
+
+KERAS_MODEL = "network.keras"
+HISTORY = "training_history.png"
+METRICS = "metrics.json"
+
+_QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """A finished training; `probabilities` are the edge runtime's for every row of `data`."""
+
+    name: str
+    normal_label: str
+    label: str
+    settings: FitSettings
+    data: Dataset
+    parts: Split
+    scaler: Scaler
+    fitted: Fitted
+    probabilities: Matrix
+    metrics: dict[str, Any]
+
+
+def manifest(training: Training) -> dict[str, Any]:
+    """All of `manifest.json` but the hashes of the files."""
+    data, settings = training.data, training.settings
+    return {
+        "protocol": PROTOCOL,
+        "name": training.name,
+        "version": f"{datetime.now(UTC):%Y.%m.%d}-{hashlib.sha256(_weights(training)).hexdigest()[:8]}",
+        "created": rfc3339(time.time()),
+        "classes": list(data.classes),
+        "normal_label": training.normal_label,
+        "features": _features(training),
+        "layers": [
+            *({"units": units, "activation": "relu"} for units in settings.layers),
+            {"units": len(data.classes), "activation": "softmax"},
+        ],
+        "datamap": data.datamap.as_dicts(),
+        "metrics": training.metrics,
+        "training": {
+            "data": data.path.name,
+            "data_sha256": _sha256(data.path),
+            "label": training.label,
+            "rows": training.parts.sizes(),
+            "settings": {
+                **asdict(settings),
+                "split": training.parts.method,
+                "epochs_run": len(training.fitted.history),
+                "kept_epoch": training.fitted.kept.number,
+            },
+            "libraries": _libraries(),
+        },
+        "golden": golden_rows(data, training.parts, training.probabilities),
+    }
+
+
+def files(training: Training) -> dict[str, bytes]:
+    """The files of the bundle directory beside the manifest."""
+    return {
+        WEIGHTS: _weights(training),
+        KERAS_MODEL: _keras_model(training.fitted),
+        HELD_OUT: _held_out(training),
+        HISTORY: history_png(training.fitted),
+        METRICS: json.dumps(training.metrics, indent=1, ensure_ascii=False).encode(),
+    }
+
+
+def _weights(training: Training) -> bytes:
+    return pack_weights(training.fitted.weights())
+
+
+def _features(training: Training) -> list[dict[str, Any]]:
+    rows = training.data.values[training.parts.training]
+    quantiles = np.quantile(rows, _QUANTILES, axis=0)
+    return [
+        {
+            "name": tag.name,
+            "unit": tag.unit,
+            "minimum": float(rows[:, place].min()),
+            "maximum": float(rows[:, place].max()),
+            "mean": float(training.scaler.mean[place]),
+            "std": float(training.scaler.std[place]),
+            "quantiles": {f"{at:g}": float(found) for at, found in zip(_QUANTILES, quantiles[:, place], strict=True)},
+        }
+        for place, tag in enumerate(training.data.datamap.tags)
+    ]
+
+
+def _libraries() -> dict[str, str]:
+    import tensorflow as tf
+
+    return {
+        "python": python_version(),
+        "ampedge": ampedge.__version__,
+        "tensorflow": tf.__version__,
+        **{name: version(name) for name in ("keras", "numpy", "scikit-learn")},
+    }
+
+
+def _keras_model(fitted: Fitted) -> bytes:
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory) / KERAS_MODEL
+        fitted.model.save(path)
+        return path.read_bytes()
+
+
+def _held_out(training: Training) -> bytes:
+    """The test part as plain CSV: the features in their order with all their digits, then the label."""
+    rows = training.parts.test
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([*training.data.features, training.label])
+    for values, name in zip(training.data.values[rows].tolist(), training.data.names(rows), strict=True):
+        writer.writerow([*map(repr, values), name])
+    return text.getvalue().encode()
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

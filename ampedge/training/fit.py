@@ -1,0 +1,160 @@
+"""The network and its fit: a Keras model and optimizer, one compiled call an epoch.
+
+For a network of this size `Model.fit` spends nearly all its time between the batches.
+The arithmetic here is the same: initialisation, shuffled batches, cross-entropy, Adam.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ampedge.errors import UsageError
+from ampedge.training.quiet import import_keras, quiet
+from ampedge.training.settings import FitSettings
+
+Weights = list[tuple[NDArray[np.float32], NDArray[np.float32]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Scaled inputs of shape (rows, features) and the place of each row's class, of shape (rows,)."""
+
+    inputs: NDArray[np.float32]
+    targets: NDArray[np.int32]
+
+
+@dataclass(frozen=True, slots=True)
+class Epoch:
+    """Means over one pass: of training while the weights moved, of validation after it."""
+
+    number: int
+    loss: float
+    accuracy: float
+    validation_loss: float
+    validation_accuracy: float
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """A compiled Keras model on scaled inputs, its course, and the epoch whose weights it has."""
+
+    model: Any
+    history: tuple[Epoch, ...]
+    kept: Epoch
+
+    def weights(self) -> Weights:
+        """Kernel and bias of each layer in order."""
+        return [(layer.kernel.numpy(), layer.bias.numpy()) for layer in self.model.layers]
+
+    def probabilities(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(rows, features), scaled, to (rows, classes)."""
+        found: NDArray[np.float32] = self.model(inputs).numpy()
+        return found
+
+
+def start() -> None:
+    """Import TensorFlow and let it find its devices, which takes seconds; raises the error of a missing extra."""
+    import_keras("Training")
+    with quiet():
+        import tensorflow as tf
+
+        tf.constant(0)
+
+
+def fit(
+    training: Part,
+    validation: Part,
+    *,
+    classes: int,
+    settings: FitSettings,
+    on_epoch: Callable[[Epoch], None] = lambda _: None,
+) -> Fitted:
+    """Fit the network; the same seed on the same machine gives the same weights.
+
+    Raises UsageError where the loss leaves the finite numbers.
+    """
+    keras = import_keras("Training")
+    import tensorflow as tf
+
+    with tf.device("CPU:0"):  # what a larger device gains on so small a network it loses on each call
+        model = _network(keras, training.inputs.shape[1], classes, settings)
+        optimizer = keras.optimizers.Adam(settings.learning_rate)
+        optimizer.build(model.trainable_variables)
+        run_epoch = _epoch_function(model, optimizer, training, validation, settings=settings)
+        shuffle = np.random.RandomState(settings.seed)
+        history: list[Epoch] = []
+        best: tuple[Epoch, list[Any]] | None = None
+        for number in range(1, settings.epochs + 1):
+            order = shuffle.permutation(len(training.targets)).astype(np.int32)
+            epoch = Epoch(number, *(float(figure) for figure in run_epoch(tf.constant(order))))
+            if not math.isfinite(epoch.loss) or not math.isfinite(epoch.validation_loss):
+                raise UsageError(
+                    f"The training left the finite numbers in epoch {number}.",
+                    f"Give a smaller --learning-rate than {settings.learning_rate:g}.",
+                )
+            history.append(epoch)
+            on_epoch(epoch)
+            if settings.patience:
+                if best is None or epoch.validation_loss < best[0].validation_loss:
+                    best = epoch, model.get_weights()
+                elif number - best[0].number >= settings.patience:
+                    break
+        if best is not None:
+            model.set_weights(best[1])
+        model.compile(optimizer, loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+    return Fitted(model, tuple(history), best[0] if best else history[-1])
+
+
+def class_weights(targets: NDArray[np.int32], classes: int, weighting: str) -> NDArray[np.float32]:
+    """The weight of each class in the loss: 1, or for `balanced` rows / (classes x rows of the class)."""
+    if weighting == "none":
+        return np.ones(classes, dtype=np.float32)
+    counts = np.bincount(targets, minlength=classes)
+    return (len(targets) / (classes * np.maximum(counts, 1))).astype(np.float32)
+
+
+def _network(keras: Any, features: int, classes: int, settings: FitSettings) -> Any:
+    model = keras.Sequential([keras.Input((features,))])
+    shapes: Sequence[tuple[int, str]] = [*((units, "relu") for units in settings.layers), (classes, "softmax")]
+    for at, (units, activation) in enumerate(shapes):
+        start_values = keras.initializers.GlorotUniform(seed=settings.seed + at)
+        model.add(keras.layers.Dense(units, activation, kernel_initializer=start_values))
+    return model
+
+
+def _epoch_function(model: Any, optimizer: Any, training: Part, validation: Part, *, settings: FitSettings) -> Any:
+    """A function of the order of the training rows that runs one epoch and returns its four means."""
+    import tensorflow as tf
+    from keras.losses import sparse_categorical_crossentropy as cross_entropy
+
+    rows, batch = len(training.targets), settings.batch_size
+    all_inputs, all_targets = tf.constant(training.inputs), tf.constant(training.targets)
+    weights = tf.constant(class_weights(training.targets, model.output_shape[-1], settings.class_weight))
+    held_inputs, held_targets = tf.constant(validation.inputs), tf.constant(validation.targets)
+    variables = model.trainable_variables
+
+    def right(targets: Any, probabilities: Any) -> Any:
+        return tf.cast(tf.argmax(probabilities, axis=1, output_type=tf.int32) == targets, tf.float32)
+
+    def run_epoch(order: Any) -> Any:
+        inputs, targets = tf.gather(all_inputs, order), tf.gather(all_targets, order)
+
+        def step(at: Any, loss: Any, hits: Any) -> Any:
+            of_batch, aims = inputs[at : at + batch], targets[at : at + batch]
+            with tf.GradientTape() as tape:
+                probabilities = model(of_batch, training=True)
+                losses = cross_entropy(aims, probabilities) * tf.gather(weights, aims)
+                mean = tf.reduce_mean(losses)
+            optimizer.apply(tape.gradient(mean, variables), variables)
+            return at + batch, loss + tf.reduce_sum(losses), hits + tf.reduce_sum(right(aims, probabilities))
+
+        _, loss, hits = tf.while_loop(lambda at, *_: at < rows, step, (0, 0.0, 0.0))
+        held = model(held_inputs)
+        held_loss = tf.reduce_mean(cross_entropy(held_targets, held))
+        return loss / rows, hits / rows, held_loss, tf.reduce_mean(right(held_targets, held))
+
+    return tf.function(run_epoch, autograph=False, input_signature=[tf.TensorSpec([None], tf.int32)])

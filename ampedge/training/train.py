@@ -1,0 +1,168 @@
+"""The recipe: from a table to a bundle, each step in its own module."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from ampedge.config import Config
+from ampedge.errors import ConfigError, ModelRefusedError, UsageError, did_you_mean
+from ampedge.model.bundle import Bundle, check_destination, save_bundle
+from ampedge.model.network import DenseNetwork
+from ampedge.table import read_table
+from ampedge.training.baselines import baselines
+from ampedge.training.checks import check
+from ampedge.training.contents import Training, files, manifest
+from ampedge.training.dataset import Dataset, dataset
+from ampedge.training.fit import Epoch, Part, fit, start
+from ampedge.training.labels import folded
+from ampedge.training.metrics import scores
+from ampedge.training.scaler import fitted_scaler
+from ampedge.training.settings import FitSettings, TableSettings
+from ampedge.training.split import Rows, split
+from ampedge.training.verdict import verdict
+
+_LONGEST_NAME = 64
+
+
+class Watcher(Protocol):
+    """Who is told how a training goes."""
+
+    def note(self, text: str) -> None:
+        """Something about the table that the user should know."""
+
+    def stage(self, text: str) -> None:
+        """What is done now, where it takes a while."""
+
+    def epoch(self, epoch: Epoch, of: int) -> None:
+        """An epoch is over."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """A bundle that was written, and what is known about it.
+
+    `metrics` holds the scores of `test`, `validation` and the `baselines`, as in metrics.json.
+    """
+
+    bundle: Bundle
+    notes: tuple[str, ...]
+    metrics: dict[str, Any]
+    verdict: list[str]
+
+    def document(self) -> dict[str, Any]:
+        """The result as JSON has it."""
+        made = self.bundle.manifest
+        return {
+            "model": {"name": made.name, "version": made.version, "path": str(self.bundle.path)},
+            "classes": made.classes,
+            "features": made.feature_names,
+            "normal_label": made.normal_label,
+            "rows": made.training.rows,
+            "notes": list(self.notes),
+            **self.metrics,
+            "verdict": self.verdict,
+        }
+
+
+def train(
+    path: Path,
+    *,
+    out: Path,
+    config: Config,
+    table: TableSettings,
+    fitting: FitSettings,
+    watcher: Watcher,
+    name: str | None = None,
+) -> Trained:
+    """Read and check the table, fit the network, judge it on held-out rows, and write the bundle to `out`.
+
+    Raises an error, with nothing written, where the table, the options or `out` do not allow it.
+    """
+    name = _checked_name(path.stem if name is None else name)
+    check_destination(out)
+    read = read_table(path, sep=table.sep, decimal=table.decimal, drop_bad_rows=table.drop_bad_rows)
+    data = dataset(read, table, config.datamap)
+    normal_label = _normal_label(data, config.settings.decision.normal_label)
+    parts = split(data, table, fitting.seed)
+    notes = (*data.notes, *check(data, table.features or ()), *parts.notes)
+    for note in notes:
+        watcher.note(note)
+    scaler = fitted_scaler(data, parts.training)
+    inputs = scaler.scaled(data.values)
+    training, validation = (Part(inputs[rows], data.targets[rows]) for rows in (parts.training, parts.validation))
+
+    watcher.stage("Starting TensorFlow")
+    start()
+    watcher.stage("Training")
+    fitted = fit(
+        training,
+        validation,
+        classes=len(data.classes),
+        settings=fitting,
+        on_epoch=lambda epoch: watcher.epoch(epoch, fitting.epochs),
+    )
+    watcher.stage("Judging it on the held-out rows")
+    runtime = DenseNetwork(scaler.mean.tolist(), scaler.std.tolist(), fitted.weights())
+    probabilities = runtime.probabilities(data.values)
+    said = probabilities.argmax(axis=1)
+    differing = int((fitted.probabilities(inputs[parts.test]).argmax(axis=1) != said[parts.test]).sum())
+    if differing:
+        raise ModelRefusedError(
+            f"Keras and the edge runtime disagree on {differing} held-out rows; nothing was written.",
+            "Train again with another --seed, and report this.",
+        )
+    simple = baselines(training, inputs[parts.test], class_weight=fitting.class_weight)
+    metrics = {
+        "test": _scores(data, parts.test, said[parts.test]),
+        "validation": _scores(data, parts.validation, said[parts.validation]),
+        "baselines": {baseline: _scores(data, parts.test, places) for baseline, places in simple.items()},
+    }
+    made = Training(
+        name=name,
+        normal_label=normal_label,
+        label=table.label,
+        settings=fitting,
+        data=data,
+        parts=parts,
+        scaler=scaler,
+        fitted=fitted,
+        probabilities=probabilities,
+        metrics=metrics,
+    )
+    watcher.stage("Writing the model")
+    try:
+        bundle = save_bundle(out, manifest(made), files(made))
+    except OSError as error:
+        raise UsageError(f"{out} cannot be written: {error.strerror}.", "Choose another place with --out.") from error
+    return Trained(bundle, notes, metrics, verdict(metrics["test"], metrics["baselines"]))
+
+
+def _scores(data: Dataset, rows: Rows, said: Rows) -> dict[str, Any]:
+    return scores(data.names(rows), [data.classes[place] for place in said], data.classes)
+
+
+def _checked_name(name: str) -> str:
+    if not 1 <= len(name) <= _LONGEST_NAME or not name.isprintable() or name != name.strip():
+        raise UsageError(
+            f"{name[:_LONGEST_NAME]!r} cannot be the name of a model: it has 1 to {_LONGEST_NAME} printable "
+            "characters and no outer spaces.",
+            "Give one with --name.",
+        )
+    return name
+
+
+def _normal_label(data: Dataset, wanted: str | None) -> str:
+    """The class that the config names, else the commonest."""
+    if wanted is None:
+        return data.classes[int(np.bincount(data.targets).argmax())]
+    known = {folded(name): name for name in data.classes}
+    if folded(wanted) not in known:
+        hint = did_you_mean(wanted, data.classes)
+        raise ConfigError(
+            f"decision.normal_label: {wanted!r} is none of the classes {', '.join(data.classes)}"
+            + (f"; {hint}" if hint else "."),
+            "Name the class of the healthy state, or leave the key away.",
+        )
+    return known[folded(wanted)]
