@@ -1,6 +1,8 @@
 """`simulate`: which rows are played, how they are written, and which event counts as a row's answer."""
 
+import dataclasses
 import json
+import signal
 from collections import deque
 from itertools import islice
 
@@ -9,6 +11,7 @@ import pytest
 from ampedge.cli import plays
 from ampedge.cli.app import app
 from ampedge.clock import FakeClock
+from ampedge.config import load_config
 from ampedge.datamap import DataMap, Tag
 from ampedge.errors import DataError, GateError, UnreachableError, UsageError
 from ampedge.modbus.codec import encode_row
@@ -16,11 +19,15 @@ from ampedge.mqtt.subscriber import Message
 from ampedge.pipeline import Reader
 from ampedge.records import Frame
 from ampedge.sample_rows import SampleRow
+from ampedge.service.service import Service
 from ampedge.simulator.acceptance import Matcher, Verdict, gate, scored
 from ampedge.simulator.play import Play, as_plays, choose, parse_overrides, play, writable
 from ampedge.wire import Origin, event_payload
-from tests.support.cli import run_cli
+from tests.support.bundles import AMPLIFIER_FEATURES, table_text, tiny_bundle, tiny_row
+from tests.support.cli import run_cli, start_cli
+from tests.support.mosquitto import free_port
 from tests.support.recording_slave import RecordingSlave
+from tests.support.waiting import wait_until
 
 MAP = DataMap((Tag("volts", 0), Tag("amps", 2)))
 ROWS = [SampleRow(i, i + 1, (float(i), i / 2), label) for i, label in enumerate(("fine", "worn", None), start=1)]
@@ -143,8 +150,6 @@ class Scripted:
 
 
 def event(values: tuple[float, ...], label: str, *, replayed: bool = False, datamap: DataMap = MAP) -> bytes:
-    import dataclasses
-
     origin = Origin("amp", "b0", "tiny", "1", ("fine", "worn"), "fine", 1.0)
     record = Reader(datamap).read(Frame("amp", 0.0, encode_row(datamap.tags, values)))
     return event_payload(dataclasses.replace(record, label=label), origin, 0, replayed=replayed)
@@ -244,15 +249,21 @@ class TestScore:
             gate(self.score("fine", None, expected=None), min_score=0.0)
 
 
+@pytest.fixture(scope="module")
+def recording():
+    with RecordingSlave() as slave:
+        yield slave
+
+
 @pytest.fixture
-def site(tmp_path, monkeypatch):
+def site(tmp_path, monkeypatch, recording):
     """A folder with a config and samples, and a slave that remembers what it is told."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(plays, "_BROKER_S", 0.3)
     (tmp_path / "ampedge.toml").write_text(CONFIG)
     (tmp_path / "samples.csv").write_text(SAMPLES)
-    with RecordingSlave() as slave:
-        yield slave
+    recording.requests.clear()
+    return recording
 
 
 def simulate(*arguments: object) -> None:
@@ -331,8 +342,6 @@ class TestCommand:
         assert "tired" in capsys.readouterr().out
 
     def test_the_bundles_map_where_the_config_has_no_tags(self, site, tmp_path, capsys):
-        from tests.support.bundles import tiny_bundle
-
         (tmp_path / "ampedge.toml").unlink()
         tiny_bundle(tmp_path)
         simulate("--host", "127.0.0.1", "--port", site.port, "--row", 1)
@@ -366,3 +375,76 @@ class TestCommand:
         assert done.stdout == ""
         assert "ampedge serve" in done.stderr
         assert "Traceback" not in done.stderr
+
+    def test_interrupted_it_says_what_it_did(self, site, tmp_path):
+        how = ["--port", site.port, "--loop", "--interval", 0.01, "--json"]
+        with start_cli("simulate", "samples.csv", *how, cwd=tmp_path) as process:
+            wait_until(lambda: len(site.requests) > 4, what="rows")
+            process.send_signal(signal.SIGINT)
+            out, err = process.communicate(timeout=10)
+        assert process.returncode == 130
+        document = json.loads(out)
+        assert document["interrupted"]
+        assert [row["row"] for row in document["rows"][:4]] == [1, 2, 3, 1]
+        assert "Traceback" not in err
+
+
+@pytest.fixture
+def served(tmp_path, monkeypatch, mosquitto):
+    """A running service of the tiny amplifier bundle, with the slave hosted; a folder whose config leads to it."""
+    monkeypatch.chdir(tmp_path)
+    bundle = tiny_bundle(tmp_path)
+    (tmp_path / "ampedge.toml").write_text(
+        f'[modbus]\nhost = "127.0.0.1"\nport = {free_port()}\nslave = "embedded"\ninterval_s = 60.0\n'
+        f'[mqtt]\nhost = "127.0.0.1"\nport = {mosquitto.port}\n'
+    )
+    rows = [(tiny_row(bundle, name), name) for name in bundle.classes]
+    (tmp_path / "samples.csv").write_text(table_text(list(AMPLIFIER_FEATURES), rows))
+    with Service(load_config(), bundle) as service:
+        wait_until(lambda: service.publisher.connected, what="the service to connect")
+        yield service
+
+
+class TestCheck:
+    """Against the running service: Mosquitto, the hosted slave, the real pipeline."""
+
+    def test_every_row_gets_its_event(self, served, capsys):
+        simulate("samples.csv", "--check", "--interval", 0.02, "--count", 8, "--min-score", 1, "--json")
+        document = json.loads(capsys.readouterr().out)
+        assert [row["received"] for row in document["rows"]] == ["failsoon", "healthy", "overdriven", "unstable"] * 2
+        assert {row["verdict"] for row in document["rows"]} == {"right"}
+        assert all(row["class"] == row["received"] for row in document["rows"])
+        assert all(0 < row["delay_ms"] < 5000 for row in document["rows"])
+        counts = {"right": 8, "wrong": 0, "unknown": 0, "missing": 0, "not_scored": 0}
+        assert document["check"] == {**counts, "score": 1.0, "min_score": 1.0}
+
+    def test_identical_rows_need_an_event_each(self, served, capsys):
+        before = served.snapshot().events
+        simulate("samples.csv", "--check", "--interval", 0, "--row", 2, "--count", 4)
+        shown = capsys.readouterr().out
+        assert shown.count(" right ") == 4
+        assert "Score 1.000 (4 right, 0 wrong, 0 unknown, 0 missing, 0 not scored)." in shown
+        assert served.snapshot().events >= before + 4
+
+    def test_wrong_labels_close_the_gate(self, served, tmp_path, capsys):
+        path = tmp_path / "samples.csv"
+        path.write_text(path.read_text().replace("overdriven", "healthy"))
+        with pytest.raises(GateError, match=r"0\.750 is below 0\.9: 3 of 4"):
+            simulate("samples.csv", "--check", "--interval", 0)
+        assert "3  healthy   overdriven" in capsys.readouterr().out
+        simulate("samples.csv", "--check", "--interval", 0, "--min-score", 0.75)
+
+    def test_an_impossible_value_is_unknown_and_not_scored(self, served, capsys):
+        simulate("samples.csv", "--check", "--row", 2, "--set", "plate_voltage=1e6", "--json")
+        document = json.loads(capsys.readouterr().out)
+        (row,) = document["rows"]
+        assert (row["received"], row["expected"], row["verdict"]) == ("unknown", None, "not scored")
+        assert document["check"]["score"] is None
+
+    def test_a_service_that_listens_elsewhere_is_missed(self, served, tmp_path):
+        how = ["--check", "--row", 2, "--timeout", 0.3, "--topic", "else/where"]
+        done = run_cli("simulate", "samples.csv", *how, cwd=tmp_path)
+        assert done.returncode == 6
+        assert "1 missing" in done.stdout
+        assert "0 of 1 rows" in done.stderr
+        assert "Check that `ampedge serve` runs" in done.stderr
