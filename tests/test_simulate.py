@@ -440,6 +440,8 @@ class TestCheck:
         (row,) = document["rows"]
         assert (row["received"], row["expected"], row["verdict"]) == ("unknown", None, "not scored")
         assert document["check"]["score"] is None
+        simulate("samples.csv", "--check", "--row", 2, "--set", "plate_voltage=1e6")
+        assert "No score: no row has an expected label (0 right," in capsys.readouterr().out
 
     def test_a_service_that_listens_elsewhere_is_missed(self, served, tmp_path):
         how = ["--check", "--row", 2, "--timeout", 0.3, "--topic", "else/where"]

@@ -132,8 +132,8 @@ class Printer:
         """The last line of a check."""
         counts = score.counts
         told = ", ".join(f"{counts[verdict]} {verdict}" for verdict in Verdict)
-        share = "none: no row has an expected label" if score.score is None else f"{score.score:.3f}"
-        self._console.print(f"Score {share} ({told}).", style="bold", highlight=False)
+        share = "No score: no row has an expected label" if score.score is None else f"Score {score.score:.3f}"
+        self._console.print(f"{share} ({told}).", style="bold", highlight=False, soft_wrap=True)
 
     def _print(self, text: Text) -> None:
         is_terminal = self._console.is_terminal
