@@ -2,14 +2,20 @@
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ampedge.errors import ModelRefusedError
 
-Matrix = NDArray[np.float64]
+if TYPE_CHECKING:  # loading it costs more than half of NumPy itself
+    from numpy.typing import NDArray
+
+Matrix: TypeAlias = "NDArray[np.float64]"
+"""(rows, columns) of numbers."""
+
+Layers: TypeAlias = "Sequence[tuple[NDArray[np.float32], NDArray[np.float32]]]"
+"""Kernel (inputs, units) and bias (units,) of each layer, in order."""
 
 
 class Runtime(Protocol):
@@ -37,7 +43,7 @@ class DenseNetwork:
         self,
         mean: Sequence[float],
         std: Sequence[float],
-        layers: Sequence[tuple[NDArray[np.float32], NDArray[np.float32]]],
+        layers: Layers,
     ) -> None:
         self._mean = np.asarray(mean, dtype=np.float64)
         self._std = np.asarray(std, dtype=np.float64)
@@ -57,14 +63,12 @@ class DenseNetwork:
         return scores
 
 
-def pack_weights(layers: Sequence[tuple[NDArray[np.float32], NDArray[np.float32]]]) -> bytes:
+def pack_weights(layers: Layers) -> bytes:
     """Kernel and bias of each layer in order, as little-endian float32 and nothing else."""
     return b"".join(np.ascontiguousarray(part, dtype="<f4").tobytes() for layer in layers for part in layer)
 
 
-def unpack_weights(
-    data: bytes, inputs: int, units: Sequence[int]
-) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
+def unpack_weights(data: bytes, inputs: int, units: Sequence[int]) -> Layers:
     """The layers of `pack_weights`; raises ModelRefusedError where the size or a number is wrong."""
     sizes = [inputs, *units]
     expected = 4 * sum(a * b + b for a, b in pairwise(sizes))
