@@ -91,10 +91,12 @@ venv-module:
 $(VENV)/.demo: $(BIN)/uv requirements.lock pyproject.toml
 	@echo "Installing ampedge with what training needs ..."
 	@$(UV_PIP) --constraints requirements.lock --editable '.[train,broker]'
+	@$(BIN)/python -m compileall -q ampedge
 	@touch $@
 
 $(VENV)/.dev: $(BIN)/uv requirements.lock pyproject.toml
 	@echo "Installing ampedge with everything ..."
 	@$(UV_PIP) --require-hashes --requirements requirements.lock
 	@$(UV_PIP) --no-deps --editable .
+	@$(BIN)/python -m compileall -q ampedge
 	@touch $@

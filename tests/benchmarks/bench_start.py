@@ -16,7 +16,7 @@ from pathlib import Path
 import paho.mqtt.client as mqtt
 
 from ampedge.cli.app import app
-from tests.benchmarks.parts import HOST, Parts
+from tests.benchmarks.parts import COMPILED, HOST, Parts
 
 RUNS = 15
 BARE = """
@@ -62,7 +62,7 @@ def first_label_s(parts: Parts, command: list[str], topic: str) -> tuple[float, 
 def run_s(*command: str) -> float:
     """Seconds that a command takes."""
     begun_s = time.perf_counter()
-    subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
+    subprocess.run(command, stdout=subprocess.DEVNULL, env=COMPILED, check=True)
     return time.perf_counter() - begun_s
 
 

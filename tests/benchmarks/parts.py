@@ -20,6 +20,7 @@ from ampedge.samples import BUNDLE, shipped
 
 HOST = "127.0.0.1"
 GOLDEN = (427.335513967164, -12.072760045821497, 0.2876259585530916, 0.8945856093036692, 7.502195010331243)
+COMPILED = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 ROOT = Path(__file__).parents[2]
 
 
@@ -59,7 +60,7 @@ class Parts:
 
     def __init__(self) -> None:
         self._stack = ExitStack()
-        self.bundle = load_bundle(Path("/tmp/try.ampedge"))
+        self.bundle = load_bundle(shipped(BUNDLE))
 
     def __enter__(self) -> "Parts":
         if shutil.which("mosquitto") is None:
@@ -80,7 +81,7 @@ class Parts:
 
     def start(self, *command: str) -> "subprocess.Popen[bytes]":
         """Run a command until the benchmark ends."""
-        process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        process = subprocess.Popen(command, cwd=ROOT, env=COMPILED, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         self._stack.callback(self.stop, process)
         return process
 
@@ -94,7 +95,7 @@ class Parts:
         """`ampedge serve` against these parts."""
         slave = ["--host", HOST, "--port", str(port or self.slave_port)]
         broker = ["--broker", f"{HOST}:{self.broker_port}"]
-        model = ["--model", str(Path("/tmp/try.ampedge"))]
+        model = ["--model", str(shipped(BUNDLE))]
         return self.start(sys.executable, "-m", "ampedge", "serve", *slave, *broker, *model, *options)
 
     def write(self, port: int, values: tuple[float, ...]) -> None:
@@ -108,7 +109,7 @@ def slave(port: int) -> None:
     """A slave for the amplifier's map, until it is ended."""
     from ampedge.modbus.slave import EmbeddedSlave
 
-    EmbeddedSlave(HOST, port, load_bundle(Path("/tmp/try.ampedge")).datamap).start()
+    EmbeddedSlave(HOST, port, load_bundle(shipped(BUNDLE)).datamap).start()
     signal.pause()
 
 
