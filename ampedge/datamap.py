@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal, get_args
 
 from ampedge.errors import ConfigError
 
@@ -20,10 +20,14 @@ WIDTHS = {
 }
 """Registers per type."""
 
-WORD_ORDERS = ("ABCD", "CDAB", "BADC", "DCBA")
+TypeName = Literal["float32", "float64", "int16", "uint16", "int32", "uint32", "int64", "uint64", "bit"]
+WordOrder = Literal["ABCD", "CDAB", "BADC", "DCBA"]
+TableName = Literal["holding", "input", "coil", "discrete"]
+
+WORD_ORDERS: tuple[str, ...] = get_args(WordOrder)
 """A is the most significant byte; ABCD is big-endian with the high word first, as the standard has it."""
 
-TABLES = ("holding", "input", "coil", "discrete")
+TABLES: tuple[str, ...] = get_args(TableName)
 BIT_TABLES = ("coil", "discrete")
 WRITABLE_TABLES = ("holding", "coil")
 
@@ -66,6 +70,20 @@ class Tag:
     def describe(self) -> str:
         """The registers in both notations, for people."""
         return _place(self.table, self.address)
+
+    def problems(self) -> list[str]:
+        """What cannot be, in sentences; empty for a tag that can be read and written."""
+        bits = 1 if self.type == "bit" else 16 * self.width
+        found = []
+        if (self.type == "bit") != (self.table in BIT_TABLES):
+            found.append(f"type {self.type!r} does not go with the {self.table} table; bits are in coil and discrete")
+        if self.scale == 0:
+            found.append("a scale of 0 would make every value the same")
+        if self.valid is not None and not self.valid[0] < self.valid[1]:
+            found.append(f"valid = [{self.valid[0]:g}, {self.valid[1]:g}] is no range: the low end comes first")
+        if any(not 0 <= pattern < 1 << bits for pattern in self.invalid):
+            found.append(f"a pattern in invalid does not fit {self.type}")
+        return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ import io
 import json
 import struct
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from ampedge.errors import ConfigError, InUseError, ModelRefusedError, UsageErro
 from ampedge.files import replaced_directory, replaced_file
 from ampedge.model.manifest import PROTOCOL, Manifest
 from ampedge.model.network import DenseNetwork, Matrix, Runtime, unpack_weights
+from ampedge.records import UNKNOWN
 
 MANIFEST = "manifest.json"
 CHECKSUM = "manifest.sha256"
@@ -36,6 +38,7 @@ _COMMENT = b"ampedge sha256 "
 _COMMENT_SIZE = len(_COMMENT) + 64
 _LARGEST_BYTES = 64 * 1024 * 1024
 _GOLDEN_TOLERANCE = 1e-4
+_ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, RuntimeError, ValueError, OverflowError)
 _DO = "Make it again with `ampedge train` and `ampedge export`, or copy it once more."
 
 
@@ -59,7 +62,7 @@ class Bundle:
     def held_out(self) -> Path | None:
         """The table of rows that training never saw; only a directory has it."""
         path = self.path / HELD_OUT
-        return path if path.is_file() else None
+        return path if HELD_OUT in self.manifest.files and path.is_file() else None
 
     def extra(self, name: str) -> bytes:
         """A further file of the directory, such as the Keras model; refused where it was altered."""
@@ -76,11 +79,11 @@ class Bundle:
 
 def load_bundle(path: Path) -> Bundle:
     """Read, verify, build and replay the golden rows; raises ModelRefusedError with the reason."""
-    files = _read(path)
     with _refused(path):
+        files = _read(path)
         manifest = _manifest(files)
-        for name in sorted({WEIGHTS, *manifest.files} & files.keys()):
-            if hashlib.sha256(files[name]).hexdigest() != manifest.files.get(name):
+        for name, digest in manifest.files.items():
+            if _sha256(path, name, files) not in (digest, None):
                 raise ModelRefusedError(f"{name} is not the file that the manifest names.")
         runtime = _build(manifest, files[WEIGHTS])
         datamap = _checked_datamap(manifest)
@@ -117,10 +120,10 @@ def check_destination(directory: Path) -> None:
 
 def pack_bundle(bundle: Bundle, out: Path) -> None:
     """Write the one file for the edge, with all that it needs and nothing more."""
-    weights = _read(bundle.path)[WEIGHTS]
     plain = bundle.manifest.model_dump(mode="json")
-    plain["files"] = {WEIGHTS: hashlib.sha256(weights).hexdigest()}
-    content = {**_sealed(plain), WEIGHTS: weights}
+    plain["files"] = {WEIGHTS: bundle.manifest.files[WEIGHTS]}
+    with _refused(bundle.path):
+        content = {**_sealed(plain), WEIGHTS: _read(bundle.path)[WEIGHTS]}
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
         for name in EDGE_FILES:
@@ -174,7 +177,11 @@ def find_bundle(explicit: str | None, shipped: Path) -> tuple[Path, str]:
 
 def _sealed(manifest: Mapping[str, Any]) -> dict[str, bytes]:
     text = json.dumps(manifest, indent=1, ensure_ascii=False, allow_nan=False).encode()
-    return {MANIFEST: text, CHECKSUM: f"{hashlib.sha256(text).hexdigest()}  {MANIFEST}\n".encode()}
+    return {MANIFEST: text, CHECKSUM: _checksum(text)}
+
+
+def _checksum(manifest: bytes) -> bytes:
+    return f"{hashlib.sha256(manifest).hexdigest()}  {MANIFEST}\n".encode()
 
 
 @contextmanager
@@ -187,28 +194,37 @@ def _refused(path: Path) -> Iterator[None]:
 
 def _read(path: Path) -> dict[str, bytes]:
     try:
-        if path.is_dir():
-            return {name: _limited(path / name) for name in _present(path)}
-        data = _limited(path)
+        if not path.is_dir():
+            return _unzip(_limited(path))
+        missing = [name for name in EDGE_FILES if not (path / name).is_file()]
+        if missing:
+            raise ModelRefusedError(f"It has no {missing[0]}.")
+        return {name: _limited(path / name) for name in EDGE_FILES}
     except OSError as error:
-        raise ModelRefusedError(f"{path} cannot be read: {error.strerror}.", _DO) from error
-    with _refused(path):
-        return _unzip(data)
-
-
-def _present(directory: Path) -> list[str]:
-    missing = [name for name in EDGE_FILES if not (directory / name).is_file()]
-    if missing:
-        raise ModelRefusedError(f"{directory} is no model: it has no {missing[0]}.", _DO)
-    return list(EDGE_FILES)
+        raise ModelRefusedError(f"It cannot be read: {error.strerror}.") from error
 
 
 def _limited(path: Path) -> bytes:
     with path.open("rb") as file:
         data = file.read(_LARGEST_BYTES + 1)
     if len(data) > _LARGEST_BYTES:
-        raise ModelRefusedError(f"{path} is larger than any bundle ({_LARGEST_BYTES >> 20} MiB).")
+        raise ModelRefusedError(f"It is larger than any bundle ({_LARGEST_BYTES >> 20} MiB).")
     return data
+
+
+def _sha256(path: Path, name: str, files: Mapping[str, bytes]) -> str | None:
+    """The checksum of one of the bundle's files, None where a directory came without it."""
+    if name in files:
+        return hashlib.sha256(files[name]).hexdigest()
+    if Path(name).name != name:
+        raise ModelRefusedError(f"{MANIFEST} names a file outside of the bundle: {name!r}.")
+    try:
+        with (path / name).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValueError) as error:
+        raise ModelRefusedError(f"Its {name} cannot be read: {error}.") from error
 
 
 def _unzip(data: bytes) -> dict[str, bytes]:
@@ -220,17 +236,27 @@ def _unzip(data: bytes) -> dict[str, bytes]:
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             entries = archive.infolist()
-            if [entry.filename for entry in entries] != list(EDGE_FILES):
-                raise ModelRefusedError("It does not hold just the files of a bundle.")
+            if any(entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) for entry in entries):
+                raise ModelRefusedError("It is packed in a way that no bundle is.")
             if sum(entry.file_size for entry in entries) > _LARGEST_BYTES:
                 raise ModelRefusedError("It unpacks to more than any bundle does.")
-            return {entry.filename: archive.read(entry) for entry in entries}
-    except (zipfile.BadZipFile, zipfile.LargeZipFile, struct.error, EOFError, NotImplementedError) as error:
+            names = [entry.filename for entry in entries]
+            if names[:1] == [MANIFEST]:
+                _plain(_member(archive, entries[0]))  # a newer protocol may well have other files
+            if names != list(EDGE_FILES):
+                raise ModelRefusedError("It does not hold just the files of a bundle.")
+            return {entry.filename: _member(archive, entry) for entry in entries}
+    except _ZIP_ERRORS as error:
         raise ModelRefusedError("It is a damaged zip archive.") from error
 
 
-def _manifest(files: Mapping[str, bytes]) -> Manifest:
-    data = files[MANIFEST]
+def _member(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
+    with archive.open(entry) as member:
+        return member.read(entry.file_size + 1)  # a limit, because the size that it states may be a lie
+
+
+def _plain(data: bytes) -> Any:
+    """The manifest as plain JSON, unless this ampedge is too old for it."""
     try:
         plain = json.loads(data)
     except (ValueError, RecursionError) as error:
@@ -241,10 +267,16 @@ def _manifest(files: Mapping[str, bytes]) -> Manifest:
             f"It is of protocol {protocol}; this ampedge reads up to {PROTOCOL}.",
             "Update ampedge here: pip install --upgrade ampedge",
         )
-    if files[CHECKSUM].split()[:1] != [hashlib.sha256(data).hexdigest().encode()]:
+    return plain
+
+
+def _manifest(files: Mapping[str, bytes]) -> Manifest:
+    data = files[MANIFEST]
+    _plain(data)
+    if files[CHECKSUM] != _checksum(data):
         raise ModelRefusedError(f"{MANIFEST} was altered after it was made: its checksum does not match.")
     try:
-        manifest = Manifest.model_validate(plain)
+        manifest = Manifest.model_validate_json(data)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
@@ -260,6 +292,7 @@ def _consistent(manifest: Manifest) -> None:
     )
     for wrong, what in (
         (len(set(classes)) != len(classes), "a class stands twice"),
+        (UNKNOWN in classes, f"{UNKNOWN!r} is no class but the label of a reading that has none"),
         (len(set(names)) != len(names), "a feature stands twice"),
         (manifest.normal_label not in classes, "the normal label is not one of the classes"),
         (manifest.layers[-1].units != len(classes), "the network's output does not fit the classes"),

@@ -2,9 +2,9 @@
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from ampedge.datamap import DataMap, Tag
+from ampedge.datamap import DataMap, TableName, Tag, TypeName, WordOrder
 
 PROTOCOL = 1
 """Raised when an older ampedge could misread a newer bundle; every number up to this one stays loadable."""
@@ -13,7 +13,7 @@ PROTOCOL = 1
 class Part(BaseModel):
     """Base of every part of the manifest: frozen, strict, no unknown field, only finite numbers."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
 class Feature(Part):
@@ -62,16 +62,26 @@ class Training(Part):
 class TagSpec(Part):
     """One tag of the data map as the bundle carries it; see `ampedge.datamap.Tag`."""
 
-    name: str
-    address: int
-    table: str
-    type: str
-    word_order: str
+    name: str = Field(min_length=1)
+    address: int = Field(ge=0)
+    table: TableName
+    type: TypeName
+    word_order: WordOrder
     unit: str
     scale: float
     offset: float
     valid: tuple[float, float] | None
     invalid: tuple[int, ...]
+
+    @model_validator(mode="after")
+    def _possible(self) -> "TagSpec":
+        if problems := self.as_tag().problems():
+            raise ValueError("; ".join(problems))
+        return self
+
+    def as_tag(self) -> Tag:
+        """The tag as the rest of the program knows it."""
+        return Tag(**dict(self))
 
 
 class Manifest(Part):
@@ -97,4 +107,4 @@ class Manifest(Part):
 
     def as_datamap(self) -> DataMap:
         """The data map that the bundle was made for."""
-        return DataMap(tuple(Tag(**spec.model_dump()) for spec in self.datamap))
+        return DataMap(tuple(spec.as_tag() for spec in self.datamap))

@@ -54,20 +54,27 @@ def make_bundle(
     datamap: DataMap | None = None,
     data_sha256: str = "0" * 64,
     name: str = "tiny",
+    candidates: Sequence[Sequence[float]] | None = None,
 ) -> Bundle:
-    """A bundle directory; `rows` are (values, label) of heldout.csv, which is left out without any."""
+    """A bundle directory; `rows` are (values, label) of heldout.csv, which is left out without any.
+
+    Golden rows are the most and the least certain of each class among random rows and `candidates`.
+    """
+    candidates = np.empty((0, len(mean))) if candidates is None else candidates
     names = list(names or [f"x{i}" for i in range(len(mean))])
     datamap = datamap or laid_out(names)
     network = DenseNetwork(mean, std, layers)
     scaled = np.random.RandomState(1).normal(0, 1.5, (2000, len(mean)))
-    values = scaled * np.array(std) + np.array(mean)
+    values = np.vstack([scaled * np.array(std) + np.array(mean), candidates])
     found = network.probabilities(values)
     golden = []
     for i, class_name in enumerate(classes):
-        best = int(found[:, i].argmax())
-        assert found[best].argmax() == i, f"no sample comes out as {class_name}"
-        row = {"values": values[best].tolist(), "probabilities": found[best].tolist(), "class_name": class_name}
-        golden.append(row)
+        (of_class,) = np.nonzero(found.argmax(axis=1) == i)
+        assert len(of_class), f"no sample comes out as {class_name}"
+        for row in (of_class[found[of_class, i].argmax()], of_class[found[of_class, i].argmin()]):
+            golden.append(
+                {"values": values[row].tolist(), "probabilities": found[row].tolist(), "class_name": class_name}
+            )
     manifest = {
         "protocol": 1,
         "name": name,
@@ -125,6 +132,7 @@ def tiny_bundle(
         rows=rows,
         datamap=laid_out(list(features), {name: unit for name, (unit, _, _) in features.items()}),
         names=list(features),
+        candidates=centres * std + mean,
     )
 
 
