@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ampedge.errors import ModelRefusedError
+from ampedge.errors import ModelRefusedError, UsageError
 from ampedge.model.bundle import Bundle
 from ampedge.model.network import Matrix
 from ampedge.training.destination import new_directory, new_file
@@ -62,9 +62,12 @@ def default_place(bundle: Bundle, name: str) -> Path:
 def export(bundle: Bundle, name: str, out: Path) -> Export:
     """Write `bundle` in the format `name` to `out`.
 
-    Raises ModelRefusedError, leaving whatever was there, where it does not say what the bundle says.
+    Raises ModelRefusedError, leaving whatever was there, where it does not say what the bundle says;
+    UsageError or InUseError where `out` is no place for it.
     """
     kind = FORMATS[name]
+    if kind.contents is None and out.suffix != kind.ending:
+        raise UsageError(f"--out {out}: a file in this format ends in {kind.ending}.", f"Give --out {out}{kind.ending}")
     values, compared_on = comparison_rows(bundle)
     with _place(kind, out) as made:
         with quiet():

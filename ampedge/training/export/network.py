@@ -10,41 +10,46 @@ from ampedge.training.quiet import import_keras
 
 INPUT = "values"
 OUTPUT = "probabilities"
+_LARGEST = float(np.finfo(np.float32).max)
 
 
 def scaled_network(bundle: Bundle) -> Any:
     """The network alone: (rows, features) of scaled values to (rows, classes)."""
-    return _sequential(bundle, [])
+    keras = _keras()
+    values = keras.Input((len(bundle.manifest.features),), name=INPUT)
+    return _through_layers(keras, bundle, values, values)
 
 
 def whole_network(bundle: Bundle) -> Any:
     """Scaling and network: (rows, features) of float32 values in engineering units to (rows, classes).
 
     The mean is taken off in two float32 parts, so that a column such as 1,000,000 +- 1 keeps its digits.
-    The scale stands between the two: no optimiser may then add them up and round the smaller one away.
+    Converters would fold both into the first layer and so round them away: a clip, which no reading meets,
+    stands between them, and arithmetic cannot be moved across it.
     """
-    keras = import_keras("Export to this format")
+    keras = _keras()
     mean = np.array([feature.mean for feature in bundle.manifest.features])
     scale = 1 / np.array([feature.std for feature in bundle.manifest.features])
     coarse = mean.astype(np.float32).astype(np.float64)
-    return _sequential(
-        bundle,
-        [
-            keras.layers.Rescaling(1.0, offset=(-coarse).tolist(), name="centre"),
-            keras.layers.Rescaling(scale.tolist(), offset=((coarse - mean) * scale).tolist(), name="scale"),
-        ],
-    )
+    values = keras.Input((len(mean),), name=INPUT)
+    centred = keras.layers.Rescaling(1.0, offset=(-coarse).tolist(), name="centre")(values)
+    kept = keras.ops.clip(centred, -_LARGEST, _LARGEST)
+    scaled = keras.layers.Rescaling(scale.tolist(), offset=((coarse - mean) * scale).tolist(), name="scale")(kept)
+    return _through_layers(keras, bundle, values, scaled)
 
 
-def _sequential(bundle: Bundle, first: list[Any]) -> Any:
-    keras = import_keras("Export to this format")
+def _keras() -> Any:
+    return import_keras("Export to this format")
+
+
+def _through_layers(keras: Any, bundle: Bundle, values: Any, scaled: Any) -> Any:
     network = bundle.runtime
     assert isinstance(network, DenseNetwork)
     kinds = bundle.manifest.layers
-    dense = [keras.layers.Dense(kind.units, activation=kind.activation) for kind in kinds[:-1]]
-    dense.append(keras.layers.Dense(kinds[-1].units, activation=kinds[-1].activation, name=OUTPUT))
-    inputs = keras.Input((len(bundle.manifest.features),), name=INPUT)
-    model = keras.Sequential([inputs, *first, *dense], name="ampedge")
-    for layer, (kernel, bias) in zip(dense, network.layers, strict=True):
-        layer.set_weights([kernel, bias])
-    return model
+    names = [*(f"hidden_{number}" for number in range(1, len(kinds))), OUTPUT]
+    flow = scaled
+    for kind, name, weights in zip(kinds, names, network.layers, strict=True):
+        layer = keras.layers.Dense(kind.units, kind.activation, name=name)
+        flow = layer(flow)
+        layer.set_weights(list(weights))
+    return keras.Model(values, flow, name="ampedge")
