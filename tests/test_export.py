@@ -175,7 +175,7 @@ class TestEveryFormat:
         values, what = comparison_rows(edge)
         assert len(values) == len(edge.manifest.golden) + 1000
         assert "random" in what
-        for feature, column in zip(edge.manifest.features, values.T, strict=True):
+        for feature, column in zip(edge.manifest.features, values[-1000:].T, strict=True):
             assert feature.minimum - 0.1 < column.min() < feature.mean < column.max() < feature.maximum + 0.1
         assert np.array_equal(values, comparison_rows(edge)[0])
         assert export(edge, "ampedge", tmp_path / "b.ampedge").comparison.rows == len(values)
