@@ -42,7 +42,9 @@ def init(
         from ampedge.training.dataset import dataset
         from ampedge.training.settings import TableSettings, parsed_names
 
-        settings = TableSettings(label=label or "status", drop=parsed_names(drop or ""), drop_bad_rows=drop_bad_rows)
+        settings = TableSettings(
+            label=label or "status", drop=parsed_names("--drop", drop) if drop else (), drop_bad_rows=drop_bad_rows
+        )
         data = dataset(read_table(table, sep=sep, decimal=decimal, drop_bad_rows=drop_bad_rows), settings)
         messages = Console(stderr=True, highlight=False, soft_wrap=True)
         for note in data.notes:
