@@ -55,5 +55,7 @@ def init(
         train = shlex.join(["ampedge", "train", str(table.absolute()), *again])
     for path in starter.write_files(directory, files):
         typer.echo(f"Wrote {path}")
+    if table is not None:
+        typer.echo("The samples are rows of your table: a check with them tests the installation, not the model.")
     enter = "" if directory == Path() else f"cd {shlex.quote(str(directory))} && "
     typer.echo(f"Read through ampedge.toml, then: {enter}{train}")
