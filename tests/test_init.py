@@ -11,6 +11,9 @@ from ampedge.errors import DataError, InUseError, UsageError
 from ampedge.sample_rows import read_samples
 from ampedge.samples import DATA, SAMPLES, shipped
 from ampedge.starter import ROWS_PER_LABEL, plain_name
+from ampedge.table import read_table
+from ampedge.training.dataset import dataset
+from ampedge.training.settings import TableSettings
 from tests.support.cli import run_cli
 
 TABLE = "time,flow rate,T out,state\n" + "".join(
@@ -57,6 +60,13 @@ def test_a_table_becomes_tags(table, tmp_path, capsys):
     text = (tmp_path / "site" / "ampedge.toml").read_text()
     assert "# seen: -20.5 to 38.5\n# valid = " in text
     assert "amplifier" not in text.partition("[modbus]")[2]
+
+
+def test_training_takes_the_table_with_the_written_config(table, tmp_path):
+    init("--from", table, "--label", "state")
+    made = dataset(read_table(table), TableSettings(label="state"), load_config(environment={}).datamap)
+    assert made.features == ("flow rate", "T out")
+    assert len(made.values) == 60
 
 
 def test_samples_of_a_table(table, tmp_path):

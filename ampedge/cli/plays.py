@@ -27,7 +27,6 @@ _STYLES = {
     Verdict.MISSING: "red",
     Verdict.NOT_SCORED: "dim",
 }
-_RECEIVED_WIDTH = 12
 _BROKER_S = 5.0
 
 
@@ -50,7 +49,7 @@ def run(
     check: Check | None,
     as_json: bool,
 ) -> Score:
-    """Play the rows and print each; with `check`, compare what comes back.
+    """Play the rows and print each; with `check`, compare what comes back and return the score.
 
     Raises UnreachableError where slave or broker is not there, GateError for a score below the limit,
     typer.Exit(130) when interrupted, after saying what there is to say.
@@ -101,7 +100,7 @@ def run(
 
 
 class Printer:
-    """Prints one line a row; `labels` are what may stand in the column of expected labels."""
+    """Prints one line a row; `labels` are what may stand in the column of expected labels, for its width."""
 
     def __init__(self, console: Console, datamap: DataMap, labels: Sequence[str], *, check: bool) -> None:
         self._console = console
@@ -110,7 +109,7 @@ class Printer:
         self._width = max(map(len, ["expected", *labels]))
 
     def header(self) -> None:
-        received = f"  {'received':{_RECEIVED_WIDTH}} {'delay':>8}  {'verdict':10}" if self._check else ""
+        received = f"  {'received':{self._width}} {'delay':>8}  {'verdict':10}" if self._check else ""
         self._print(Text(f"{'row':>5}  {'expected':{self._width}}{received}  values", "bold"))
 
     def line(self, play: Play, outcome: Outcome | None = None) -> None:
@@ -120,7 +119,7 @@ class Printer:
             answer = outcome.answer
             label = "-" if answer is None else answer.event.label
             delay = "-" if answer is None else f"{1000 * answer.delay_s:.0f} ms"
-            text.append(f"  {label:{_RECEIVED_WIDTH}} {delay:>8}  ")
+            text.append(f"  {label:{self._width}} {delay:>8}  ")
             text.append(f"{outcome.verdict:10}", _STYLES[outcome.verdict])
         values = (
             f"{tag.name} {value:.6g} {tag.unit}".rstrip()
