@@ -59,6 +59,7 @@ def train(
     as_json: options.Json = False,
 ) -> None:
     """Learn a classifier from a table of labelled readings, judge it on held-out rows, and write its bundle."""
+    from ampedge.cli.training_screen import Screen, messages, show
     from ampedge.errors import missing_extra
     from ampedge.training.settings import FitSettings, TableSettings, parsed_layers, parsed_names
 
@@ -82,11 +83,11 @@ def train(
         drop_bad_rows=drop_bad_rows,
     )
     config = options.config_from(config_file)
-    try:
-        from ampedge.cli import training_screen
-        from ampedge.training.train import train as run
-    except ImportError as error:
-        raise missing_extra("Training", "train") from error
-    with training_screen.messages() as console, training_screen.Screen(console) as screen:
+    with messages() as console, Screen(console) as screen:
+        screen.stage(f"Reading {data.name}")
+        try:
+            from ampedge.training.train import train as run
+        except ImportError as error:
+            raise missing_extra("Training", "train") from error
         trained = run(data, out=out, config=config, table=table, fitting=fitting, name=name, watcher=screen)
-    training_screen.show(trained, as_json=as_json)
+    show(trained, as_json=as_json)

@@ -6,17 +6,19 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import UnsupportedOperation
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 from rich.table import Table
 from rich.text import Text
 
-from ampedge.training.fit import Epoch
-from ampedge.training.train import Trained
+if TYPE_CHECKING:  # the bar is to stand before these have imported what they need
+    from ampedge.training.fit import Epoch
+    from ampedge.training.train import Trained
 
 _EPOCHS_A_LINE = 10
-_COLUMNS = ("network", "logistic regression", "commonest class")
+_COLUMNS = ("rows", "network", "logistic\nregression", "commonest\nclass")
 
 
 @contextmanager
@@ -25,10 +27,10 @@ def messages() -> Iterator[Console]:
     try:
         own = os.dup(sys.stderr.fileno())
     except (UnsupportedOperation, OSError, AttributeError):
-        yield Console(stderr=True, soft_wrap=True, highlight=False)
+        yield Console(stderr=True, highlight=False)
         return
     with os.fdopen(own, "w", encoding=sys.stderr.encoding, errors="backslashreplace") as stream:
-        yield Console(file=stream, soft_wrap=True, highlight=False)
+        yield Console(file=stream, highlight=False)
 
 
 class Screen:
@@ -47,43 +49,55 @@ class Screen:
             redirect_stdout=False,
             redirect_stderr=False,
         )
-        self._now: TaskID | None = None
+        self._stage: TaskID | None = None
+        self._epochs: TaskID | None = None
 
     def __enter__(self) -> "Screen":
         self._progress.start()
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._end_stage()
         self._progress.stop()
 
     def note(self, text: str) -> None:
         style = "yellow" if text.startswith("Warning:") else "dim"
-        self._progress.console.print(text, style=style, markup=False)
+        self._progress.console.print(text, style=style, markup=False, soft_wrap=not self._is_live)
 
     def stage(self, text: str) -> None:
-        if self._now is not None:
-            self._progress.remove_task(self._now)
-        self._now = self._progress.add_task(text, total=None, figures="")
+        self._end_stage()
+        if self._epochs is not None:  # it may have stopped early
+            self._progress.update(self._epochs, total=self._progress.tasks[0].completed)
+        self._stage = self._progress.add_task(text, total=None, figures="")
 
-    def epoch(self, epoch: Epoch, of: int) -> None:
-        if self._is_live and self._now is not None:
+    def epoch(self, epoch: "Epoch", of: int) -> None:
+        if self._is_live:
+            self._end_stage()
+            if self._epochs is None:
+                self._epochs = self._progress.add_task("", figures="")
             self._progress.update(
-                self._now,
+                self._epochs,
                 description=f"Epoch {epoch.number}/{of}",
                 completed=epoch.number,
                 total=of,
                 figures=_figures(epoch),
             )
-        elif not self._is_live and (epoch.number % _EPOCHS_A_LINE == 0 or epoch.number in (1, of)):
-            self._console.print(f"Epoch {epoch.number}/{of}: {_figures(epoch)}", markup=False)
+        elif epoch.number % _EPOCHS_A_LINE == 0 or epoch.number in (1, of):
+            self._console.print(f"Epoch {epoch.number}/{of}: {_figures(epoch)}", markup=False, soft_wrap=True)
+
+    def _end_stage(self) -> None:
+        if self._stage is not None:
+            self._progress.remove_task(self._stage)
+            self._stage = None
 
 
-def show(trained: Trained, *, as_json: bool) -> None:
+def show(trained: "Trained", *, as_json: bool) -> None:
     """Print the result on stdout, as a table or as one JSON document."""
     if as_json:
         print(json.dumps(trained.document(), ensure_ascii=False))
         return
-    console = Console(highlight=False, soft_wrap=True)
+    console = Console(highlight=False)
+    console.soft_wrap = not console.is_terminal
     manifest = trained.bundle.manifest
     rows, settings = manifest.training.rows, manifest.training.settings
     if settings["kept_epoch"] < settings["epochs_run"]:
@@ -106,14 +120,14 @@ def show(trained: Trained, *, as_json: bool) -> None:
     )
 
 
-def _figures(epoch: Epoch) -> str:
+def _figures(epoch: "Epoch") -> str:
     return (
         f"loss {epoch.loss:.3f} (validation {epoch.validation_loss:.3f})  "
         f"accuracy {epoch.accuracy:.3f} ({epoch.validation_accuracy:.3f})"
     )
 
 
-def _comparison(trained: Trained) -> Table:
+def _comparison(trained: "Trained") -> Table:
     """A row for each figure, a column for the network and each baseline."""
     test, simple = trained.metrics["test"], trained.metrics["baselines"]
     judged = (test, simple["logistic_regression"], simple["majority_class"])
@@ -121,9 +135,9 @@ def _comparison(trained: Trained) -> Table:
     for title in _COLUMNS:
         table.add_column(title, justify="right")
     for title, key in (("accuracy", "accuracy"), ("macro-F1", "macro_f1")):
-        table.add_row(title, *(f"{scores[key]:.3f}" for scores in judged))
+        table.add_row(title, "", *(f"{scores[key]:.3f}" for scores in judged))
     for name, figures in test["per_class"].items():
         if figures["support"]:
             recalls = (f"{scores['per_class'][name]['recall']:.3f}" for scores in judged)
-            table.add_row(Text(f"recall of {name} ({figures['support']} rows)"), *recalls)
+            table.add_row(Text(f"recall of {name}"), str(figures["support"]), *recalls)
     return table

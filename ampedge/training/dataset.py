@@ -119,7 +119,7 @@ class _Faults:
         self._droppable = datamap.names if settings.features is None else ()
         self._valid = {tag.name: tag.valid for tag in datamap.tags if tag.valid is not None}
         self._columns = [settings.label, *datamap.names]
-        cells: list[Flags] = [np.array([not name for name in found]), *iter(np.isnan(values).T)]
+        cells: list[Flags] = [np.array([not name for name in found]), *np.isnan(values).T]
         for place, tag in enumerate(datamap.tags):
             if tag.valid is not None:
                 column = values[:, place]
@@ -129,7 +129,7 @@ class _Faults:
             self._columns.append(settings.group)
             cells.append(np.array([not row.cells[group].strip() for row in table.rows]))
         self._cells: Flags = np.column_stack(cells)
-        self.rows: Flags = self._cells.any(axis=1)
+        self.rows: Flags = np.logical_or.reduce(cells)
 
     @property
     def any(self) -> bool:

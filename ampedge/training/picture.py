@@ -22,7 +22,7 @@ def history_png(fitted: Fitted) -> bytes:
     accuracy.set_ylim(top=1.005)
     if fitted.kept is not history[-1]:
         for axes in (loss, accuracy):
-            axes.axvline(fitted.kept.number, color="#6b7280", linestyle=":", label=f"kept: {fitted.kept.number}")
+            axes.axvline(fitted.kept.number, color="#6b7280", linestyle=":", label=f"weights kept: epoch {fitted.kept.number}")
     for axes in (loss, accuracy):
         axes.legend(frameon=False)
     picture = io.BytesIO()
