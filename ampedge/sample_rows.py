@@ -15,7 +15,8 @@ from ampedge.table import Row, Table, number, read_table
 
 LABEL = "status"
 
-_VALUE = " (float)"
+VALUE_SUFFIX = " (float)"
+"""Behind a tag's name in the header of the published form."""
 _REGISTERS = re.compile(r"(?P<name>.+?) \[reg\d+(, *reg\d+)*\]")
 _REGISTER_CELL = re.compile(r"[\[(] *\d{1,5}( *, *\d{1,5})* *,? *[\])]")
 
@@ -44,7 +45,7 @@ def read_samples(
     Raises DataError naming the line, the column and the value.
     """
     table = read_table(path, sep=sep, decimal=decimal)
-    columns = [_column(table, tag.name) for tag in datamap.tags]
+    columns = [value_column(table, tag.name) for tag in datamap.tags]
     registers = {match["name"]: i for i, name in enumerate(table.columns) if (match := _REGISTERS.fullmatch(name))}
     label_column = None
     if label is not None or LABEL in table.columns:
@@ -72,7 +73,7 @@ def published_form(
     header = [label]
     for tag in datamap.tags:
         held = ", ".join(f"reg{address}" for address in range(tag.address, tag.end))
-        header += [f"{tag.name}{_VALUE}", f"{tag.name} [{held}]"]
+        header += [f"{tag.name}{VALUE_SUFFIX}", f"{tag.name} [{held}]"]
 
     def published() -> Iterator[list[str]]:
         for *values, name in rows:
@@ -93,8 +94,9 @@ def csv_text(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return text.getvalue()
 
 
-def _column(table: Table, name: str) -> int:
-    published = name + _VALUE
+def value_column(table: Table, name: str) -> int:
+    """The column of a tag's values, as published or plain; raises DataError with the nearest match."""
+    published = name + VALUE_SUFFIX
     if published not in table.columns:
         return table.column(name)
     if name in table.columns:

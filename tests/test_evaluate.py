@@ -134,6 +134,11 @@ class TestWhatIsScored:
         assert [row.values for row in rows.rows] == [(20.0, 1.0), (0.0, 1.0)]
         assert "all rows" in what
 
+    def test_the_published_form_of_samples_is_read(self, bundle: Bundle, tmp_path: Path) -> None:
+        text = 'status,x0 (float),"x0 [reg0, reg1]",x1 (float),"x1 [reg2, reg3]"\nwarm,20,"(0, 0)",1,"(0, 0)"\n'
+        rows, _ = rows_to_score(bundle, table(tmp_path, text))
+        assert rows.rows[0].values == (20.0, 1.0)
+
     def test_altered_held_out_rows_are_refused(self, bundle: Bundle) -> None:
         file = bundle.path / HELD_OUT
         file.write_text(file.read_text().replace("19.0", "0.0"))

@@ -21,7 +21,7 @@ def show(evaluation: Evaluation, *, as_json: bool) -> None:
         print(json.dumps(evaluation.document(), ensure_ascii=False))
         return
     scores, baseline = evaluation.scores, evaluation.baseline
-    console = Console(highlight=False)
+    console = Console(highlight=False, soft_wrap=True)
     console.print(f"Scored on {evaluation.scored} ({evaluation.rows} rows).", markup=False)
     for note in evaluation.notes:
         console.print(note, style="dim", markup=False)
@@ -31,7 +31,7 @@ def show(evaluation: Evaluation, *, as_json: bool) -> None:
         markup=False,
     )
     console.print(_per_class(evaluation))
-    console.print()
+    console.print("\nConfusion matrix: what the model says of the rows of each class")
     console.print(_confusion(evaluation, console))
     console.print()
     published = evaluation.published
@@ -48,7 +48,7 @@ def show(evaluation: Evaluation, *, as_json: bool) -> None:
 
 
 def _per_class(evaluation: Evaluation) -> Table:
-    table = Table("class", box=None, title="Each class", title_justify="left", pad_edge=False)
+    table = Table(_CORNER, box=None, pad_edge=False)
     for name in ("precision", "recall", "F1", "rows"):
         table.add_column(name, justify="right")
     for name, one in evaluation.scores["per_class"].items():
@@ -78,8 +78,7 @@ def _width(console: Console, table: Table) -> int:
 
 
 def _matrix(evaluation: Evaluation, heads: Sequence[str], names: Sequence[str]) -> Table:
-    table = Table(box=None, title="Confusion matrix: what the model says of each class", title_justify="left")
-    table.pad_edge = False
+    table = Table(box=None, pad_edge=False)
     table.add_column(_CORNER, no_wrap=True)
     for head in heads:
         table.add_column(Text(head), justify="right", no_wrap=True)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ampedge.errors import DataError, ModelRefusedError, did_you_mean
 from ampedge.model.bundle import HELD_OUT, Bundle
+from ampedge.sample_rows import VALUE_SUFFIX, value_column
 from ampedge.table import Row, Table, number, read_table
 from ampedge.training.labels import folded
 
@@ -42,14 +43,14 @@ def held_out_rows(bundle: Bundle) -> Labelled | None:
 
 
 def labelled_rows(table: Table, bundle: Bundle, *, label: str, drop_bad_rows: bool = False) -> Labelled:
-    """The rows of any table that has the model's columns.
+    """The rows of any table that has the model's columns, plain or as in the published samples.
 
     Raises DataError with all missing columns, the first cell that is no number, or all labels that the model
     does not know.  `drop_bad_rows` leaves out rows with a bad cell or no label, and counts them in the notes.
     """
     features = bundle.manifest.feature_names
     _need_columns(table, [*features, label], bundle)
-    columns = [table.column(name) for name in features]
+    columns = [value_column(table, name) for name in features]
     label_column = table.column(label)
     spellings = _Spellings(bundle.manifest.classes)
     rows = []
@@ -72,7 +73,7 @@ def labelled_rows(table: Table, bundle: Bundle, *, label: str, drop_bad_rows: bo
 
 
 def _need_columns(table: Table, needed: Sequence[str], bundle: Bundle) -> None:
-    missing = [name for name in needed if name not in table.columns]
+    missing = [name for name in needed if not {name, name + VALUE_SUFFIX} & {*table.columns}]
     if not missing:
         return
     free = {name.casefold(): name for name in table.columns if name not in needed}
