@@ -6,13 +6,23 @@ that over the bundle (the data map), that over the default.  Everything is check
 
 import os
 import re
+import socket
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from ampedge.datamap import DataMap, TableName, Tag, TypeName, WordOrder, parse_address
 from ampedge.errors import ConfigError, did_you_mean
@@ -25,6 +35,7 @@ EMBEDDED_PORT = 5020
 EMBEDDED_BROKER = "embedded"
 ENVIRONMENT_PREFIX = "AMPEDGE_"
 _NOT_KEYS = ("AMPEDGE_TEST_DATA",)
+_HOST_LABEL = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)")
 _TOPIC_CHARACTERS = re.compile(r"[^\x00-\x1f#+\x7f]+")
 
 
@@ -32,6 +43,22 @@ class Section(BaseModel):
     """Base of every section: strict types, no unknown key, frozen once read."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+def _plain_host(host: str | None) -> str | None:
+    if host is None or (":" in host and _is_ipv6(host)):
+        return host
+    if len(host) > 255 or not all(_HOST_LABEL.fullmatch(label) for label in host.removesuffix(".").split(".")):
+        raise ValueError("write a host name or an IP address, without scheme, user or port")
+    return host
+
+
+def _is_ipv6(host: str) -> bool:
+    try:
+        socket.inet_pton(socket.AF_INET6, host)
+    except OSError:
+        return False
+    return True
 
 
 class ModbusSection(Section):
@@ -51,15 +78,19 @@ class ModbusSection(Section):
         20.0, ge=0, le=60000, description="Embedded slave: milliseconds without a further write until a row is whole."
     )
 
+    _plain_host = field_validator("host")(_plain_host)
+
 
 class MqttSection(Section):
     """The broker and the topics."""
 
-    host: str = Field("localhost", min_length=1, description='The broker; "embedded" runs a small one inside serve.')
+    host: str = Field("localhost", description='The broker; "embedded" runs a small one inside serve.')
     port: int = Field(1883, ge=1, le=65535, description="Its TCP port.")
     topic: str = Field("amp/inference", description="Topic of the bare label; events go to {topic}/event.")
     status_topic: str | None = Field(
-        None, description="Topic of online and offline; by default `status` beside the topic (amp/status)."
+        None,
+        validate_default=True,
+        description="Topic of online and offline; by default `status` beside the topic (amp/status).",
     )
     protocol: Literal["auto", "5", "3.1.1"] = Field(
         "auto", description="MQTT version; auto is 5, and 3.1.1 where the broker cannot."
@@ -77,11 +108,23 @@ class MqttSection(Section):
             raise ValueError("a topic to publish to has no '#', '+' or control character and 1 to 1024 bytes")
         return topic
 
-    @model_validator(mode="after")
-    def _one_password(self) -> "MqttSection":
-        if self.password is not None and self.password_file is not None:
+    @field_validator("status_topic")
+    @classmethod
+    def _own_topic(cls, status: str | None, info: ValidationInfo) -> str | None:
+        topic = str(info.data.get("topic"))
+        beside = f"{topic.rpartition('/')[0]}/status"
+        if (beside if status is None else status) in (topic, f"{topic}/event"):
+            raise ValueError("online and offline need a topic of its own, which no label or event goes to")
+        return status
+
+    @field_validator("password_file")
+    @classmethod
+    def _one_password(cls, file: str | None, info: ValidationInfo) -> str | None:
+        if file is not None and info.data.get("password") is not None:
             raise ValueError("give password or password_file, not both")
-        return self
+        return file
+
+    _plain_host = field_validator("host")(_plain_host)
 
 
 class DecisionSection(Section):
@@ -114,9 +157,17 @@ class TagSection(Section):
     @field_validator("name")
     @classmethod
     def _plain_name(cls, name: str) -> str:
-        if name != name.strip() or re.search(r"[#+/\x00-\x1f\x7f]", name):
-            raise ValueError("a tag's name has no '#', '+', '/' or control character and no outer spaces")
+        if name != name.strip() or re.search(r"[\x00-\x1f\x7f]", name):
+            raise ValueError("a tag's name has no control character and no outer spaces")
         return name
+
+    @field_validator("address", mode="before")
+    @classmethod
+    def _readable(cls, address: Any) -> int | str:
+        if isinstance(address, bool) or not isinstance(address, int | str):
+            raise ValueError('an address is a number or text: 0 (wire address), "40001" or "hr:0"')
+        parse_address(address)
+        return address
 
     @model_validator(mode="after")
     def _whole(self) -> "TagSection":
@@ -160,13 +211,14 @@ class Settings(Section):
             raise ValueError("a device's name has no '#', '+', '/' or control character")
         return device
 
-    @model_validator(mode="after")
-    def _own_registers(self) -> "Settings":
+    @field_validator("tags")
+    @classmethod
+    def _own_registers(cls, tags: tuple[TagSection, ...]) -> tuple[TagSection, ...]:
         try:
-            DataMap(tuple(tag.as_tag() for tag in self.tags))
+            DataMap(tuple(tag.as_tag() for tag in tags))
         except ConfigError as error:
-            raise ValueError(error.problem) from None
-        return self
+            raise ValueError(error.problem.replace("\n", "; ")) from None
+        return tags
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,12 +273,15 @@ class Config:
         if self.file is not None and self.source("mqtt.password_file") == str(self.file):
             path = self.file.parent / path
         try:
-            return path.read_text("utf-8").splitlines()[0]
-        except (OSError, UnicodeDecodeError, IndexError) as error:
+            first = path.read_text("utf-8-sig").partition("\n")[0]
+        except (OSError, UnicodeDecodeError):
+            first = ""
+        if not first:
             raise ConfigError(
                 f"mqtt.password_file: {path} has no first line that can be read.",
                 "Write the password into it, readable by this user only.",
-            ) from error
+            )
+        return first
 
 
 def load_config(
@@ -242,6 +297,7 @@ def load_config(
     environment = os.environ if environment is None else environment
     if file is None and Path(DEFAULT_FILE).is_file():
         file = Path(DEFAULT_FILE)
+    lines: list[str] = []
     merged: dict[str, Any] = {}
     sources: dict[str, str] = {}
     if file is not None:
@@ -249,6 +305,9 @@ def load_config(
             _put(merged, path, value)
             sources[path] = str(file)
     for path, value in _from_environment(environment):
+        if path.partition(".")[0] == "tags":
+            lines.append(f"{path} (environment): the data map stands in the config file only")
+            continue
         _put(merged, path, value)
         sources[path] = "environment"
     for path, value in (flags or {}).items():
@@ -258,8 +317,9 @@ def load_config(
     try:
         settings = Settings.model_validate(merged)
     except ValidationError as error:
-        lines = [_problem(detail, sources) for detail in error.errors(include_url=False)]
-        raise ConfigError("\n".join(lines), "Every key is described in docs/reference.md.") from None
+        lines += [_problem(detail, sources) for detail in error.errors(include_url=False)]
+    if lines:
+        raise ConfigError("\n".join(lines), "Every key is described in docs/reference.md.")
     return Config(settings, sources, file)
 
 
@@ -322,16 +382,33 @@ def _number(text: str) -> int | float | str:
 
 def _problem(detail: Any, sources: Mapping[str, str]) -> str:
     path = ".".join(str(part) for part in detail["loc"])
-    source = next((sources[key] for key in sources if key == path or path.startswith(key + ".")), "")
-    where = f"{path} ({source})" if source else path
-    if detail["type"] == "extra_forbidden":
+    where = f"{path} ({_source(path, sources)})"
+    kind = detail["type"]
+    if kind == "extra_forbidden":
         parent, _, last = path.rpartition(".")
         parent = re.sub(r"^tags\.\d+$", "tags", parent)
         siblings = {key.removeprefix(parent + ".").split(".")[0] for key, *_ in keys() if key.startswith(parent)}
         return (
             f"{where}: there is no such key; {did_you_mean(last, siblings) or 'known: ' + ', '.join(sorted(siblings))}"
         )
+    if kind == "model_type":
+        name = "[[tags]]" if path.startswith("tags") else f"[{path}]"
+        return f"{where}: this is a section: write {name} and its keys below"
+    if path == "tags" and kind == "tuple_type":
+        return f"{where}: write [[tags]] and a tag's keys below, once for each tag"
     message = detail["msg"].removeprefix("Value error, ")
-    secret = path.endswith("password") or detail["type"] in ("missing", "value_error")
-    given = "" if secret else f", not {detail['input']!r}"
-    return f"{where or 'config'}: {message[0].lower() + message[1:]}{given}"
+    is_told = path.endswith("password") or kind in ("missing", "value_error")
+    given = f", not {detail['input']!r}" if isinstance(detail["input"], str | int | float) and not is_told else ""
+    return f"{where}: {message[0].lower() + message[1:]}{given}"
+
+
+def _source(path: str, sources: Mapping[str, str]) -> str:
+    """Where a value came from that stands at, above or below `path`."""
+    return next(
+        (
+            source
+            for key, source in sources.items()
+            if key == path or path.startswith(f"{key}.") or key.startswith(f"{path}.")
+        ),
+        "default",
+    )

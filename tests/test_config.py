@@ -1,0 +1,565 @@
+"""The configuration: every key, every source, and every mistake told at once without telling a secret."""
+
+import os
+import traceback
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from ampedge.config import Config, keys, load_config
+from ampedge.datamap import DataMap, Tag
+from ampedge.errors import ConfigError
+
+CANARY = "hunter2-canary"
+PATHS = [path for path, *_ in keys()]
+TAG = '[[tags]]\nname = "x"\naddress = 0\n'
+
+
+def load(
+    place: Path, text: str = "", flags: dict[str, Any] | None = None, environment: dict[str, str] | None = None
+) -> Config:
+    """The config of a file with this text, and of nothing from outside."""
+    file = place / "ampedge.toml"
+    file.write_text(text, "utf-8")
+    return load_config(file, flags, environment or {})
+
+
+def problems(place: Path, *arguments: Any, **named: Any) -> list[str]:
+    """The lines of the refusal, the file's path cut short."""
+    with pytest.raises(ConfigError) as caught:
+        load(place, *arguments, **named)
+    assert caught.value.exit_code == 2
+    assert caught.value.remedy
+    return caught.value.problem.replace(str(place / "ampedge.toml"), "FILE").splitlines()
+
+
+def toml(path: str, value: str) -> str:
+    """A file with that one key, beside what a tag needs."""
+    section, _, name = path.rpartition(".")
+    if section != "tags":
+        return (f"[{section}]\n" if section else "") + f"{name} = {value}\n"
+    rest = {"name": '"x"', "address": "0"}
+    rest.pop(name, None)
+    return "\n".join(["[[tags]]", *(f"{k} = {v}" for k, v in rest.items()), f"{name} = {value}", ""])
+
+
+# Defaults and sources.
+
+
+def test_with_nothing_at_all_the_defaults_serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    config = load_config(environment={})
+    assert config.slave_address == ("127.0.0.1", 5020)
+    assert (config.mqtt.host, config.mqtt.port, config.mqtt.topic) == ("localhost", 1883, "amp/inference")
+    assert (config.datamap, config.model, config.file, config.password()) == (None, None, None, None)
+    assert (config.settings.modbus.unit, config.settings.modbus.interval_s, config.settings.modbus.slave) == (
+        1,
+        1.0,
+        "auto",
+    )
+    assert {config.source(path) for path in PATHS} == {"default"}
+
+
+def test_the_file_of_the_directory_is_taken_and_another_one_when_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("ampedge.toml").write_text('device = "here"')
+    Path("other.toml").write_text('device = "other"')
+    assert load_config(environment={}).settings.device == "here"
+    assert load_config(Path("other.toml"), environment={}).settings.device == "other"
+
+
+LEVELS = {
+    "device": ("a", "b", "c"),
+    "modbus.host": ("10.0.0.1", "10.0.0.2", "10.0.0.3"),
+    "modbus.port": (1502, 2502, 3502),
+    "modbus.interval_s": (2, 0.5, 0.25),
+    "modbus.slave": ("external", "embedded", "auto"),
+    "mqtt.port": (1884, 1885, 1886),
+    "mqtt.topic": ("file/a", "environment/b", "flag/c"),
+    "decision.min_confidence": (0.6, 0.7, 0.8),
+}
+
+
+def got(config: Config, path: str) -> Any:
+    node: Any = config.settings
+    for part in path.split("."):
+        node = getattr(node, part)
+    return node
+
+
+@pytest.mark.parametrize("path", LEVELS)
+def test_a_flag_wins_over_the_environment_over_the_file_over_the_default(tmp_path: Path, path: str) -> None:
+    in_file, in_environment, flag = LEVELS[path]
+    text = toml(path, repr(in_file).replace("'", '"'))
+    environment = {"AMPEDGE_" + path.upper().replace(".", "__"): str(in_environment)}
+    flags = {path: flag}
+    for config, value, source in [
+        (load(tmp_path), type(load(tmp_path).settings).model_validate({}), "default"),
+        (load(tmp_path, text), in_file, str(tmp_path / "ampedge.toml")),
+        (load(tmp_path, text, None, environment), in_environment, "environment"),
+        (load(tmp_path, text, flags, environment), flag, "flag"),
+        (load(tmp_path, text, {path: None}, environment), in_environment, "environment"),
+        (load(tmp_path, "", flags), flag, "flag"),
+    ]:
+        assert config.source(path) == source
+        assert got(config, path) == (got(load(tmp_path), path) if isinstance(value, BaseModel) else value)
+
+
+def test_the_environment_of_the_process_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith("AMPEDGE_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AMPEDGE_MODBUS__UNIT", "17")
+    monkeypatch.setenv("AMPEDGE_TEST_DATA", "/a/folder/of/tests")
+    (tmp_path / "x.toml").touch()
+    assert load_config(tmp_path / "x.toml").settings.modbus.unit == 17
+
+
+def test_values_that_others_give_beside_each_other_all_hold(tmp_path: Path) -> None:
+    config = load(
+        tmp_path,
+        '[mqtt]\nhost = "broker"\n[modbus]\nunit = 3\n',
+        {"mqtt.port": 8883},
+        {"AMPEDGE_MQTT__USERNAME": "edge", "AMPEDGE_MODBUS__PORT": "1502"},
+    )
+    assert (config.mqtt.host, config.mqtt.port, config.mqtt.username) == ("broker", 8883, "edge")
+    assert (config.settings.modbus.unit, config.settings.modbus.port) == (3, 1502)
+
+
+@pytest.mark.parametrize("empty", ["", "[mqtt]\n", "# nothing\n", "\ufeff", '\ufeffdevice = "device"\n'])
+def test_empty_files_empty_sections_and_byte_order_marks(tmp_path: Path, empty: str) -> None:
+    config = load(tmp_path, empty, {"mqtt.host": "broker"})
+    assert (config.settings.device, config.mqtt.host) == ("device", "broker")
+
+
+@pytest.mark.parametrize(
+    ("modbus", "address"),
+    [
+        ("", ("127.0.0.1", 5020)),
+        ("port = 1502", ("127.0.0.1", 1502)),
+        ('host = "192.168.1.75"', ("192.168.1.75", 502)),
+        ('host = "plc.local"\nport = 1502', ("plc.local", 1502)),
+    ],
+)
+def test_the_slaves_address(tmp_path: Path, modbus: str, address: tuple[str, int]) -> None:
+    assert load(tmp_path, f"[modbus]\n{modbus}\n").slave_address == address
+
+
+def test_the_embedded_broker_is_reached_on_loopback_without_mqtt_5(tmp_path: Path) -> None:
+    config = load(tmp_path, '[mqtt]\nhost = "embedded"\nport = 1999\n')
+    assert (config.mqtt.host, config.mqtt.port, config.mqtt.protocol) == ("127.0.0.1", 1999, "3.1.1")
+    assert config.settings.mqtt.host == "embedded"
+
+
+def test_a_relative_model_is_relative_to_whoever_names_it(tmp_path: Path) -> None:
+    text = 'model = "models/pump.ampedge"\n'
+    assert load(tmp_path, text).model == str(tmp_path / "models/pump.ampedge")
+    assert load(tmp_path, text, {"model": "mine.ampedge"}).model == "mine.ampedge"
+    assert load(tmp_path, text, None, {"AMPEDGE_MODEL": "mine.ampedge"}).model == "mine.ampedge"
+    absolute = tmp_path / "elsewhere"
+    assert load(tmp_path, f"model = '{absolute}'\n").model == str(absolute)
+
+
+# Mistakes.
+
+
+def edits(word: str) -> set[str]:
+    """One slip of the finger each: a letter left out, doubled, swapped with its neighbour, or replaced."""
+    found = {word[:i] + word[i + 1 :] for i in range(len(word))}
+    found |= {word[:i] + word[i] + word[i:] for i in range(len(word))}
+    found |= {word[:i] + word[i + 1] + word[i] + word[i + 2 :] for i in range(len(word) - 1)}
+    found |= {word[:i] + "x" + word[i + 1 :] for i in range(len(word))}
+    return {edit for edit in found if len(edit) > 2} - {word}
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_every_key_written_with_one_slip_is_refused_with_did_you_mean(tmp_path: Path, path: str) -> None:
+    section, _, name = path.rpartition(".")
+    shown = section.replace("tags", "tags.0") + "." if section else ""
+    for wrong in edits(name) - {p.rpartition(".")[2] for p in PATHS}:
+        lines = problems(tmp_path, toml(f"{section}.{wrong}".lstrip("."), '"x"'))
+        assert f"{shown}{wrong} (FILE): there is no such key; did you mean {name!r}?" in lines
+
+
+@pytest.mark.parametrize("path", [path for path in PATHS if not path.startswith("tags.")])
+def test_every_variable_written_with_one_slip_is_refused_with_did_you_mean(tmp_path: Path, path: str) -> None:
+    section, _, name = path.rpartition(".")
+    wrong = f"{section}.{name[:-1]}".lstrip(".")
+    lines = problems(tmp_path, environment={"AMPEDGE_" + wrong.upper().replace(".", "__"): CANARY})
+    assert lines == [f"{wrong} (environment): there is no such key; did you mean {name!r}?"]
+
+
+def test_an_unknown_section_names_its_source_and_the_nearest(tmp_path: Path) -> None:
+    assert problems(tmp_path, "[modbuss]\nhost = 'x'\nport = 1\n") == [
+        "modbuss (FILE): there is no such key; did you mean 'modbus'?"
+    ]
+    (line,) = problems(tmp_path, "colour = 'red'\n")
+    assert line == "colour (FILE): there is no such key; known: decision, device, modbus, model, mqtt, tags"
+
+
+WRONG_TYPES = {
+    "str": ["5", "1.5", "true", "[]", "{a = 1}"],
+    "int": ['"5"', "1.5", "true", "[1]"],
+    "float": ['"0.5"', "true", "[0.5]", "nan", "inf"],
+    "choice": ['"nonsense"', "5", "true"],
+    "pair": ["5", '"0-5"', "[0]", "[0, 1, 2]", '["0", "1"]', "[true, 2]", "[0, nan]", "[5, 1]", "[1, 1]"],
+    "patterns": ["5", '"0x7FFF"', '["0x7FFF"]', "[1.0]", "[true]", "[-1]", "[0x100000000]"],
+    "address": ["1.5", "true", "[]", "-1", "65536", "40001", '"4001"', '"50001"', '""'],
+}
+KINDS = {
+    "modbus.port": "int", "modbus.unit": "int", "mqtt.port": "int", "modbus.interval_s": "float",
+    "modbus.timeout_s": "float", "modbus.settle_ms": "float", "mqtt.heartbeat_s": "float",
+    "decision.min_confidence": "float", "tags.scale": "float", "tags.offset": "float", "modbus.slave": "choice",
+    "mqtt.protocol": "choice", "tags.table": "choice", "tags.type": "choice", "tags.word_order": "choice",
+    "tags.valid": "pair", "tags.invalid": "patterns", "tags.address": "address",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("path", "value"), [(path, value) for path in PATHS for value in WRONG_TYPES[KINDS.get(path, "str")]]
+)
+def test_every_key_refuses_a_value_of_another_type_and_says_where(tmp_path: Path, path: str, value: str) -> None:
+    lines = problems(tmp_path, toml(path, value))
+    shown = path.replace("tags.", "tags.0.")
+    whole = "tags.0 (FILE): " if path in ("tags.valid", "tags.invalid") else shown
+    for line in lines:
+        assert line.startswith((shown, whole))
+        assert "(FILE): " in line
+        assert len(line) < 200
+
+
+@pytest.mark.parametrize(
+    ("path", "low", "high"),
+    [
+        ("modbus.port", ["0", "-1"], ["65536"]),
+        ("modbus.unit", ["-1"], ["256"]),
+        ("modbus.interval_s", ["0", "-1.0"], ["86401"]),
+        ("modbus.timeout_s", ["0"], ["61"]),
+        ("modbus.settle_ms", ["-1"], ["60001"]),
+        ("mqtt.port", ["0"], ["65536"]),
+        ("mqtt.heartbeat_s", ["0"], ["86401"]),
+        ("decision.min_confidence", ["-0.1"], ["1.1"]),
+    ],
+)
+def test_limits(tmp_path: Path, path: str, low: list[str], high: list[str]) -> None:
+    for value in low:
+        (line,) = problems(tmp_path, toml(path, value))
+        assert "greater than" in line
+    for value in high:
+        (line,) = problems(tmp_path, toml(path, value))
+        assert line.startswith(f"{path} (FILE): input should be less than")
+        assert line.endswith(value)
+
+
+def test_all_problems_come_at_once_with_path_and_source(tmp_path: Path) -> None:
+    text = """
+        devise = "pump"
+        [modbus]
+        hots = "10.0.0.1"
+        port = "502"
+        [mqtt]
+        topic = "amp/#"
+        password = "a"
+        password_file = "b"
+        [[tags]]
+        name = "a"
+        address = "4001"
+        [[tags]]
+        name = "b"
+        address = 4
+        type = "bit"
+        scale = 0
+        valid = [3, 1]
+        invalid = [9]
+        [[tags]]
+        adress = 0
+        """
+    lines = problems(
+        tmp_path,
+        text,
+        {"decision.min_confidence": 7, "modbus.slave": None},
+        {"AMPEDGE_MODBUS__UNIT": "one", "AMPEDGE_MQTT__QOS": "1", "AMPEDGE_TAGS__NAME": "x"},
+    )
+    starts = [line.split(": ")[0] for line in lines]
+    assert sorted(starts) == sorted(
+        [
+            "devise (FILE)",
+            "modbus.hots (FILE)",
+            "modbus.port (FILE)",
+            "modbus.unit (environment)",
+            "mqtt.topic (FILE)",
+            "mqtt.password_file (FILE)",
+            "mqtt.qos (environment)",
+            "decision.min_confidence (flag)",
+            "tags.0.address (FILE)",
+            "tags.1 (FILE)",
+            "tags.2.name (FILE)",
+            "tags.2.address (FILE)",
+            "tags.2.adress (FILE)",
+            "tags.name (environment)",
+        ]
+    )
+    whole = next(line for line in lines if line.startswith("tags.1"))
+    for words in ("holding table", "scale of 0", "valid = [3, 1]", "does not fit bit"):
+        assert words in whole
+
+
+@pytest.mark.parametrize("section", ["modbus", "mqtt", "decision"])
+def test_a_section_that_is_none_is_told_how_to_write_it(tmp_path: Path, section: str) -> None:
+    for text in (f"{section} = 5\n", f"[[{section}]]\n", f'{section} = "x"\n'):
+        (line,) = problems(tmp_path, text)
+        assert line == f"{section} (FILE): this is a section: write [{section}] and its keys below"
+
+
+def test_tags_that_are_no_list_are_told_how_to_write_them(tmp_path: Path) -> None:
+    for text in ("tags = 5\n", '[tags]\nname = "x"\naddress = 0\n'):
+        (line,) = problems(tmp_path, text)
+        assert line.startswith("tags (FILE): ")
+        assert "[[tags]]" in line
+    (line,) = problems(tmp_path, "tags = [5]\n")
+    assert line.startswith("tags.0 (FILE): ")
+    assert "[[tags]]" in line
+
+
+@pytest.mark.parametrize("name", ["AMPEDGE_TAGS", "AMPEDGE_TAGS__NAME", "AMPEDGE_TAGS__0__NAME"])
+@pytest.mark.parametrize("text", ["", TAG])
+def test_the_data_map_cannot_come_from_the_environment(tmp_path: Path, name: str, text: str) -> None:
+    (line,) = problems(tmp_path, text, None, {name: "x"})
+    assert "(environment): " in line
+    assert "file" in line
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"[modbus\n", "line 1"),
+        (b"a = 1\na = 2\n", "not TOML"),
+        ("device = 'x'".encode("utf-16"), "not TOML"),
+        (b"device = '\xff'", "not TOML"),
+        (b"modbus:\n  host: x\n", "line 1"),
+    ],
+)
+def test_files_that_are_no_toml_name_the_place(tmp_path: Path, content: bytes, words: str) -> None:
+    file = tmp_path / "ampedge.toml"
+    file.write_bytes(content)
+    with pytest.raises(ConfigError) as caught:
+        load_config(file, environment={})
+    assert str(file) in caught.value.problem
+    assert words in caught.value.problem
+    assert "ampedge init" in caught.value.remedy
+
+
+def test_a_file_that_is_not_there_or_is_a_directory_is_named(tmp_path: Path) -> None:
+    for path, words in ((tmp_path / "missing.toml", "No such file"), (tmp_path, "directory")):
+        with pytest.raises(ConfigError, match=words) as caught:
+            load_config(path, environment={})
+        assert str(path) in caught.value.problem
+
+
+# Single values.
+
+
+@pytest.mark.parametrize("host", ["localhost", "plc_1.local", "10.0.0.1", "::1", "fd00::12", "a-b.c.", "embedded"])
+def test_hosts(tmp_path: Path, host: str) -> None:
+    for section in ("modbus", "mqtt"):
+        assert got(load(tmp_path, toml(f"{section}.host", f'"{host}"')), f"{section}.host") == host
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["", " ", "a b", "a..b", "-a", "mqtt://x", "x:1883", f"mqtt://edge:{CANARY}@x", "[::1]", "x/y", "ü", "a" * 64, "."],
+)
+def test_text_that_is_no_host_is_refused_before_any_socket(tmp_path: Path, host: str) -> None:
+    for section in ("modbus", "mqtt"):
+        (line,) = problems(tmp_path, toml(f"{section}.host", f'"{host}"'))
+        assert line.startswith(f"{section}.host (FILE): ")
+        assert "IP address" in line
+        assert CANARY not in line
+
+
+@pytest.mark.parametrize("topic", ["amp/inference", "a", "ä/ö ü", "/x/", "a" * 1024])
+def test_topics(tmp_path: Path, topic: str) -> None:
+    assert load(tmp_path, toml("mqtt.topic", f'"{topic}"')).mqtt.topic == topic
+
+
+@pytest.mark.parametrize(
+    "topic", ["", "#", "amp/#", "amp/+/x", "+", "a\\u0000b", "a\\nb", "a\\u007f", "a" * 1025, "ä" * 513]
+)
+@pytest.mark.parametrize("key", ["topic", "status_topic"])
+def test_topics_that_cannot_be_published_to(tmp_path: Path, topic: str, key: str) -> None:
+    (line,) = problems(tmp_path, toml(f"mqtt.{key}", f'"{topic}"'))
+    assert line.startswith(f"mqtt.{key} (FILE): a topic to publish to")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['topic = "amp/status"', 'topic = "x"\nstatus_topic = "x"', 'topic = "x"\nstatus_topic = "x/event"'],
+)
+def test_labels_and_states_have_topics_of_their_own(tmp_path: Path, text: str) -> None:
+    (line,) = problems(tmp_path, f"[mqtt]\n{text}\n")
+    assert "mqtt.status_topic" in line
+    assert "of its own" in line
+    load(tmp_path, '[mqtt]\ntopic = "amp/status"\nstatus_topic = "amp/alive"\n')
+
+
+@pytest.mark.parametrize("device", ["", "a/b", "a#", "+", "a\\u0000", "x" * 65])
+def test_device_names_that_cannot_be_part_of_a_topic(tmp_path: Path, device: str) -> None:
+    (line,) = problems(tmp_path, f'device = "{device}"\n')
+    assert line.startswith("device (FILE): ")
+
+
+# Tags.
+
+
+def test_a_tag_with_everything(tmp_path: Path) -> None:
+    text = """
+        [[tags]]
+        name = "oil temperature"
+        address = "30101"
+        type = "int16"
+        word_order = "BADC"
+        unit = "°C"
+        scale = 0.1
+        offset = -40
+        valid = [-40, 150]
+        invalid = [0x7FFF, 0x8000]
+        [[tags]]
+        name = "valve"
+        address = "co:3"
+        type = "bit"
+        [[tags]]
+        name = "door"
+        address = 7
+        table = "discrete"
+        type = "bit"
+        invalid = [1]
+        [[tags]]
+        name = "flow (l/min) #1 +"
+        address = 0
+        """
+    assert load(tmp_path, text).datamap == DataMap(
+        (
+            Tag("oil temperature", 100, "input", "int16", "BADC", "°C", 0.1, -40.0, (-40.0, 150.0), (0x7FFF, 0x8000)),
+            Tag("valve", 3, "coil", "bit"),
+            Tag("door", 7, "discrete", "bit", invalid=(1,)),
+            Tag("flow (l/min) #1 +", 0),
+        )
+    )
+
+
+@pytest.mark.parametrize("name", ["", " x", "x ", "a\\tb", "a\\u0000", "x" * 65])
+def test_names_of_tags_that_cannot_be(tmp_path: Path, name: str) -> None:
+    (line,) = problems(tmp_path, toml("tags.name", f'"{name}"'))
+    assert line.startswith("tags.0.name (FILE): ")
+
+
+@pytest.mark.parametrize(
+    ("rest", "words"),
+    [
+        ('type = "bit"', "type 'bit' does not go with the holding table"),
+        ('table = "coil"', "type 'float32' does not go with the coil table"),
+        ('address = "00001"\ntype = "int16"', "type 'int16' does not go with the coil table"),
+        ('address = "30001"\ntable = "holding"', "address in 'input'"),
+        ("scale = 0", "scale of 0"),
+        ("valid = [1, 0]", "valid = [1, 0] is no range"),
+        ("valid = [1, 1]", "valid = [1, 1] is no range"),
+        ('type = "int16"\ninvalid = [0x10000]', "does not fit int16"),
+        ('table = "coil"\ntype = "bit"\ninvalid = [2]', "does not fit bit"),
+        ("invalid = [-1]", "does not fit float32"),
+    ],
+)
+def test_tags_that_cannot_be(tmp_path: Path, rest: str, words: str) -> None:
+    address = "" if "address" in rest else "address = 0\n"
+    (line,) = problems(tmp_path, f'[[tags]]\nname = "x"\n{address}{rest}\n')
+    assert line.startswith("tags.0 (FILE): ")
+    assert words in line
+
+
+def test_addresses_without_quotation_marks_are_told_what_they_mean(tmp_path: Path) -> None:
+    (line,) = problems(tmp_path, toml("tags.address", "40001"))
+    assert line.startswith("tags.0.address (FILE): 40001 as a number")
+    assert 'did you mean the text "40001" (wire address 0)' in line
+
+
+def test_overlapping_and_repeated_tags_are_all_named_beside_other_problems(tmp_path: Path) -> None:
+    text = '[[tags]]\nname = "a"\naddress = 0\n[[tags]]\nname = "b"\naddress = 1\n[[tags]]\nname = "a"\naddress = 9\n'
+    lines = problems(tmp_path, text, {"mqtt.port": 0})
+    assert len(lines) == 2
+    assert lines[1] == (
+        "tags (FILE): tags 'a' and 'b' overlap at holding 40002 (wire address 1); tag 'a' is named twice"
+    )
+
+
+# Secrets.
+
+
+def test_the_password_comes_from_the_file_the_environment_or_a_file_of_its_own(tmp_path: Path) -> None:
+    assert load(tmp_path, f'[mqtt]\npassword = "{CANARY}"\n').password() == CANARY
+    assert load(tmp_path, "", None, {"AMPEDGE_MQTT__PASSWORD": CANARY}).password() == CANARY
+    text = '[mqtt]\npassword_file = "secret.txt"\n'
+    for content in (CANARY, f"{CANARY}\n", f"{CANARY}\r\nmore\n", f"\ufeff{CANARY}\r\n"):
+        (tmp_path / "secret.txt").write_bytes(content.encode())
+        assert load(tmp_path, text).password() == CANARY
+
+
+def test_a_password_file_is_relative_to_whoever_names_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    here = tmp_path / "here"
+    here.mkdir()
+    (tmp_path / "secret").write_text("beside the config")
+    (here / "secret").write_text("here")
+    monkeypatch.chdir(here)
+    assert load(tmp_path, '[mqtt]\npassword_file = "secret"\n').password() == "beside the config"
+    assert load(tmp_path, "", None, {"AMPEDGE_MQTT__PASSWORD_FILE": "secret"}).password() == "here"
+
+
+@pytest.mark.parametrize("content", [None, b"", b"\n", b"\xff\xfe\x00", b"\xef\xbb\xbf\n"])
+def test_a_password_file_that_cannot_be_used_is_named_and_nothing_of_it(tmp_path: Path, content: bytes | None) -> None:
+    if content is not None:
+        (tmp_path / "secret").write_bytes(content)
+    config = load(tmp_path, '[mqtt]\npassword_file = "secret"\n')
+    with pytest.raises(ConfigError, match=r"mqtt\.password_file") as caught:
+        config.password()
+    assert str(tmp_path / "secret") in caught.value.problem
+
+
+def test_no_secret_shows_in_what_is_printed(tmp_path: Path) -> None:
+    config = load(tmp_path, f'[mqtt]\nusername = "edge"\npassword = "{CANARY}"\n')
+    (tmp_path / "secret").write_text(CANARY)
+    with_file = load(tmp_path, '[mqtt]\npassword_file = "secret"\n')
+    for shown in (config, config.settings, config.mqtt, config.sources, with_file, with_file.mqtt):
+        assert CANARY not in repr(shown)
+        assert CANARY not in str(shown)
+    assert CANARY not in config.settings.model_dump_json()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f'[mqtt]\npassword = "{CANARY}"\nport = "x"\n',
+        f'[mqtt]\npassword = "{CANARY}"\npassword_file = "x"\n',
+        f'[mqtt]\npassword = ["{CANARY}"]\n',
+        f'[mqtt]\npassword = {{value = "{CANARY}"}}\n',
+        f'[mqtt]\npasword = "{CANARY}"\n',
+        f'[[mqtt]]\npassword = "{CANARY}"\n',
+        f'mqtt = ["{CANARY}"]\n',
+        f'mqtt = "mqtt://edge:{CANARY}@broker"\n',
+        f'[mqtt]\nhost = "edge:{CANARY}@broker"\n',
+        f'[mqtt]\nhost = {{password = "{CANARY}"}}\n',
+        f'password = "{CANARY}"\n',
+        f'[modbus]\nhost = {{password = "{CANARY}"}}\n',
+        f'tags = [["{CANARY}"]]\n',
+    ],
+)
+def test_no_secret_shows_in_an_error_or_its_traceback(tmp_path: Path, text: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path, text)
+    shown = "".join(traceback.format_exception(caught.value)) + caught.value.problem + repr(caught.value)
+    assert CANARY not in shown
+
+
+def test_a_secret_in_a_wrong_variable_does_not_show(tmp_path: Path) -> None:
+    for name in ("AMPEDGE_PASSWORD", "AMPEDGE_MQTT", "AMPEDGE_MQTT__PASS", "AMPEDGE_TAGS"):
+        assert CANARY not in "\n".join(problems(tmp_path, environment={name: CANARY}))
