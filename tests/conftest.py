@@ -1,0 +1,35 @@
+"""Fixtures that several test files share."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.mosquitto import Mosquitto
+
+
+@pytest.fixture
+def mosquitto(tmp_path: Path) -> Iterator[Mosquitto]:
+    """A running Mosquitto on a free port of this machine, open to everyone."""
+    place = tmp_path / "mosquitto"
+    place.mkdir()
+    with Mosquitto(place) as broker:
+        yield broker
+
+
+@pytest.fixture(scope="session")
+def wine_csv(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """scikit-learn's wine table as a CSV file: real measurements that come with the library."""
+    from tests.support.training import write_wine
+
+    return write_wine(tmp_path_factory.mktemp("wine") / "wine.csv")
+
+
+@pytest.fixture(scope="session")
+def wine_bundle(wine_csv: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle directory that `ampedge train` wrote from the wine table at the default settings."""
+    from tests.support.training import trained
+
+    out = tmp_path_factory.mktemp("wine_bundle") / "model"
+    trained(wine_csv, out)
+    return out
