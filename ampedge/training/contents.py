@@ -23,6 +23,7 @@ from ampedge.training.dataset import Dataset
 from ampedge.training.fit import Fitted
 from ampedge.training.golden import golden_rows
 from ampedge.training.picture import history_png
+from ampedge.training.quiet import quiet
 from ampedge.training.scaler import Scaler
 from ampedge.training.settings import FitSettings
 from ampedge.training.split import Split
@@ -129,7 +130,7 @@ def _libraries() -> dict[str, str]:
 
 
 def _keras_model(fitted: Fitted) -> bytes:
-    with tempfile.TemporaryDirectory() as directory:
+    with tempfile.TemporaryDirectory() as directory, quiet():
         path = Path(directory) / KERAS_MODEL
         fitted.model.save(path)
         return path.read_bytes()

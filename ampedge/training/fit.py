@@ -100,11 +100,12 @@ def fit(
             on_epoch(epoch)
             if settings.patience:
                 if best is None or epoch.validation_loss < best[0].validation_loss:
-                    best = epoch, model.get_weights()
+                    best = epoch, [variable.numpy() for variable in model.trainable_variables]
                 elif number - best[0].number >= settings.patience:
                     break
         if best is not None:
-            model.set_weights(best[1])
+            for variable, kept in zip(model.trainable_variables, best[1], strict=True):
+                variable.assign(kept)
         model.compile(optimizer, loss="sparse_categorical_crossentropy", metrics=["accuracy"])
     return Fitted(model, tuple(history), best[0] if best else history[-1])
 
