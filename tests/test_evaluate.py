@@ -96,6 +96,11 @@ class TestFigures:
         assert found.confusion == [[2, 0, 0], [0, 1, 1]]
         assert found.scores["accuracy"] == 3 / 4
 
+    def test_a_class_without_rows_is_noted_and_left_out_of_the_mean(self, tmp_path: Path) -> None:
+        found = scored(tiny(tmp_path / "m", [([0.0, 1.0], "cold")]))
+        assert found.scores["macro_f1"] == 1
+        assert found.notes == ("No row is labelled 'warm'; macro-F1 is the mean over the other classes.",)
+
     def test_a_map_of_other_tags_is_refused(self, bundle: Bundle) -> None:
         with pytest.raises(ModelRefusedError, match="'x0'"):
             scored(bundle, datamap=DataMap((Tag("x9", 0), Tag("x1", 2))))
@@ -125,7 +130,9 @@ class TestWhatIsScored:
         bundle = tiny(tmp_path / "model", rows=(), data_sha256=hashlib.sha256(text.encode()).hexdigest())
         rows, what = rows_to_score(bundle, table(tmp_path, text))
         assert len(rows.rows) == 4
-        assert "TRAINED ON" in what
+        assert "Warning: the model was trained on most of these rows" in page(
+            evaluate(bundle, rows, scored=what), confusion_png([[1, 0, 0], [0, 1, 0]], CLASSES)
+        )
 
     def test_another_table_is_scored_whole(self, bundle: Bundle, tmp_path: Path) -> None:
         """Its columns stand in another order, beside one that the model does not know."""
@@ -157,7 +164,7 @@ class TestBadTables:
     @pytest.mark.parametrize("cell", ["n/a", "nan", "inf", "1e999", ""])
     def test_a_cell_that_is_no_number_is_named(self, bundle: Bundle, tmp_path: Path, cell: str) -> None:
         path = table(tmp_path, f"x0,x1,status\n1,1,cold\n2,{cell},cold\n")
-        with pytest.raises(DataError, match=re.escape(f"line 3, column 'x1': {cell!r} is no number")):
+        with pytest.raises(DataError, match=re.escape(f"line 3, column 'x1': {cell!r} is not a number")):
             rows_to_score(bundle, path)
 
     def test_bad_rows_are_dropped_and_counted_on_request(self, bundle: Bundle, tmp_path: Path) -> None:
@@ -220,7 +227,7 @@ class TestReport:
             names=["<x>"],
             name="<i>model</i>",
         )
-        html = page(scored(made), b"")
+        html = page(scored(made), b"\x89PNG" + bytes(20))
         assert not re.search(r"<script|<x>|<i>model", html)
         assert "&lt;script&gt;alert(&#x27;&amp;&#x27;)&lt;/script&gt;" in html
         assert "&lt;x&gt;" in html
@@ -300,7 +307,7 @@ class TestCommand:
         assert json.loads(printed)["rows"] == 1
         with pytest.raises(DataError, match="'status'"):
             self.run("t.csv", "--drop-bad-rows")
-        with pytest.raises(DataError, match="no number"):
+        with pytest.raises(DataError, match="not a number"):
             self.run("t.csv", "--label", "state")
 
     def test_the_config_gives_the_map_and_the_threshold(self) -> None:

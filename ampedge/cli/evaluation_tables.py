@@ -24,7 +24,7 @@ def show(evaluation: Evaluation, *, as_json: bool) -> None:
     console = Console(highlight=False, soft_wrap=True)
     console.print(f"Scored on {evaluation.scored} ({evaluation.rows} rows).", markup=False)
     for note in evaluation.notes:
-        console.print(note, style="dim", markup=False)
+        console.print(note, style="bold red" if note.startswith("Warning") else "dim", markup=False)
     console.print(
         f"\nAccuracy {scores['accuracy']:.3f}, macro-F1 {scores['macro_f1']:.3f}  "
         f"(always {baseline['class']!r}: {baseline['accuracy']:.3f}, {baseline['macro_f1']:.3f})\n",

@@ -11,7 +11,7 @@ from ampedge.training.quiet import quiet
 
 NOT_ASKED = "not asked"
 _LARGEST_INCHES = 26
-_NAME_WIDTH = 18
+_NAME_WIDTH = 24
 _NAME_LINES = 3
 _PERCENT_UP_TO = 8
 """Classes for which the cells have room for a percentage."""

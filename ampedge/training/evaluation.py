@@ -2,8 +2,8 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,11 @@ from ampedge.records import UNKNOWN, Frame, Record, Words
 from ampedge.table import read_table
 from ampedge.training.labelled import Labelled, LabelledRow, held_out_rows, labelled_rows
 from ampedge.training.metrics import confusion, scores
+
+_TRAINED_ON = (
+    "Warning: the model was trained on most of these rows, so the figures flatter it; the bundle directory "
+    "has the rows that were held out."
+)
 
 Track = Callable[[Iterable[LabelledRow]], Iterable[LabelledRow]]
 """Passes rows on and shows how many have gone by."""
@@ -114,7 +119,7 @@ def rows_to_score(
     table = read_table(data, sep=sep, decimal=decimal, drop_bad_rows=drop_bad_rows)
     rows = labelled_rows(table, bundle, label=label or training.label, drop_bad_rows=drop_bad_rows)
     if trained_on:
-        return rows, f"all rows of {data}: MOST OF THEM WERE TRAINED ON, so the figures flatter the model"
+        rows = replace(rows, notes=(*rows.notes, _TRAINED_ON))
     return rows, f"all rows of {data}"
 
 
@@ -144,7 +149,7 @@ def evaluate(
     return Evaluation(
         bundle=bundle,
         scored=scored,
-        notes=labelled.notes,
+        notes=(*labelled.notes, *_absent(classes, truth)),
         min_confidence=min_confidence,
         rows=len(truth),
         scores=scores(truth, said, classes),
@@ -170,6 +175,11 @@ def _words(path: Path, line: int, tag: Tag, value: float) -> Words:
         return encode(tag, value)
     except DataError as error:
         raise DataError(f"{path}, line {line}, column {tag.name!r}: {error.problem}", error.remedy) from error
+
+
+def _absent(classes: Sequence[str], truth: Sequence[str]) -> list[str]:
+    absent = [repr(name) for name in classes if name not in truth]
+    return [f"No row is labelled {', '.join(absent)}; macro-F1 is the mean over the other classes."] if absent else []
 
 
 def _reasons(records: Iterable[Record]) -> dict[str, int]:

@@ -92,7 +92,7 @@ def _need_columns(table: Table, needed: Sequence[str], bundle: Bundle) -> None:
 def _number(table: Table, row: Row, column: int) -> float:
     value = number(row.cells[column], table.decimal)
     if value is None:
-        raise _bad_cell(table, row, column, f"{row.cells[column]!r} is no number")
+        raise _bad_cell(table, row, column, f"{row.cells[column]!r} is not a number")
     return value
 
 

@@ -14,6 +14,8 @@ PAGE = "report.html"
 PICTURE = "confusion_matrix.png"
 DOCUMENT = "report.json"
 _MISTAKES = 5
+_SHRINK = 0.8
+"""Size of the picture on the page: its letters then match the text."""
 
 _STYLE = """
 :root { color-scheme: light; --ink: #1f2937; --soft: #6b7280; --line: #e5e7eb; --blue: #08519c;
@@ -24,6 +26,7 @@ body { margin: 0 auto; max-width: 60rem; padding: 2rem 1.25rem 3rem; color: var(
 h1 { font-size: 1.6rem; margin: 0; overflow-wrap: anywhere; }
 h2 { font-size: 1.15rem; margin: 2.2rem 0 .6rem; }
 p { margin: .4rem 0; }
+.warning { color: var(--bad); font-weight: 600; }
 .soft, dt, th { color: var(--soft); }
 .cards { display: flex; flex-wrap: wrap; gap: 1rem; margin: 1.5rem 0; }
 .card { flex: 1 1 11rem; border: 1px solid var(--line); border-radius: .5rem; padding: .8rem 1rem; }
@@ -34,14 +37,16 @@ table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nu
 th, td { padding: .35rem .6rem; border-bottom: 1px solid var(--line); text-align: right; }
 th:first-child, td:first-child { text-align: left; overflow-wrap: anywhere; }
 th { font-weight: 500; }
+td:first-child { min-width: 8rem; }
 td.bar { width: 30%; text-align: left; }
 .bar i { display: block; height: .7rem; border-radius: .2rem; background: var(--blue); }
 .share { display: flex; height: 1.1rem; border-radius: .3rem; overflow: hidden; margin: .5rem 0; }
 .right { background: var(--good); } .wrong { background: var(--bad); } .unknown { background: var(--none); }
 .key { display: inline-block; width: .8rem; height: .8rem; border-radius: .15rem; margin: 0 .35rem 0 0; }
-img { width: 100%; max-width: 46rem; height: auto; display: block; }
+img { width: 100%; height: auto; display: block; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .2rem 1.2rem; margin: 0; }
 dd { margin: 0; overflow-wrap: anywhere; }
+@media (max-width: 36rem) { .bar { display: none; } dl { grid-template-columns: 1fr; } }
 """
 
 
@@ -60,15 +65,16 @@ def page(evaluation: Evaluation, picture: bytes) -> str:
     title = f"Evaluation of {escape(manifest.name)} {escape(manifest.version)}"
     parts = [
         f"<h1>{title}</h1>",
-        f"<p>Scored on {escape(evaluation.scored)} ({evaluation.rows} rows), through the same code as "
+        f"<p>Scored on {escape(evaluation.scored)} ({evaluation.rows} rows). Each row went through the code of "
         "<code>ampedge serve</code>: encoded to registers, decoded, checked, classified, decided.</p>",
-        *(f'<p class="soft">{escape(note)}</p>' for note in evaluation.notes),
+        *(f'<p class="{_tone(note)}">{escape(note)}</p>' for note in evaluation.notes),
         _cards(evaluation),
         "<h2>Each class</h2>",
         _classes(evaluation),
         *_mistakes(evaluation),
         "<h2>Confusion matrix</h2>",
-        f'<img alt="Confusion matrix" src="data:image/png;base64,{base64.b64encode(picture).decode()}">',
+        f'<img alt="Confusion matrix" style="max-width:min(100%,{_width(picture) * _SHRINK:.0f}px)" '
+        f'src="data:image/png;base64,{base64.b64encode(picture).decode()}">',
         "<h2>What would be published</h2>",
         *_published(evaluation),
         "<h2>The model</h2>",
@@ -79,6 +85,15 @@ def page(evaluation: Evaluation, picture: bytes) -> str:
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<style>{_STYLE}</style>\n</head>\n<body>\n" + "\n".join(parts) + "\n</body>\n</html>\n"
     )
+
+
+def _tone(note: str) -> str:
+    return "warning" if note.startswith("Warning") else "soft"
+
+
+def _width(png: bytes) -> int:
+    """Pixels, from the picture's header."""
+    return int.from_bytes(png[16:20], "big")
 
 
 def _cards(evaluation: Evaluation) -> str:
@@ -108,12 +123,17 @@ def _classes(evaluation: Evaluation) -> str:
         f"<tr><td>{escape(name)}</td><td>{one['support']}</td><td>{one['precision']:.3f}</td>"
         f"<td>{one['recall']:.3f}</td><td>{one['f1']:.3f}</td>"
         f'<td class="bar"><i style="width:{100 * one["f1"]:.1f}%"></i></td></tr>'
-        for name, one in sorted(evaluation.scores["per_class"].items(), key=lambda item: item[1]["f1"])
+        for name, one in sorted(evaluation.scores["per_class"].items(), key=_badness)
     ]
     return (
         "<table><thead><tr><th>class, worst first</th><th>rows</th><th>precision</th><th>recall</th><th>F1</th>"
-        "<th></th></tr></thead><tbody>" + "".join(rows) + "</tbody></table>"
+        '<th class="bar"></th></tr></thead><tbody>' + "".join(rows) + "</tbody></table>"
     )
+
+
+def _badness(item: tuple[str, dict[str, float]]) -> tuple[bool, float]:
+    """Sorts by F1, with classes that do not occur behind all others."""
+    return item[1]["support"] == 0, item[1]["f1"]
 
 
 def _mistakes(evaluation: Evaluation) -> Iterable[str]:
