@@ -19,6 +19,8 @@ _WILD = 3.0
 _CENTRE = (0.005, 0.995)
 _COARSE = 0.05
 _SAMPLE_ROWS = 500
+_SMALLEST, _LARGEST = 1e-100, 1e100
+"""Beyond these the squares in a standard deviation leave the numbers of a computer."""
 
 
 def check(data: Dataset, named: Sequence[str]) -> list[str]:
@@ -30,6 +32,7 @@ def check(data: Dataset, named: Sequence[str]) -> list[str]:
     for place, name in enumerate(data.features):
         column = data.values[:, place]
         _refuse_constant(data, name, column)
+        _refuse_extreme(data, name, column)
         notes += _given_away(data, name, column, is_named=name in named)
         notes += _wild(name, column)
     return [*notes, *_coarse(data), *_duplicates(data)]
@@ -40,6 +43,15 @@ def _refuse_constant(data: Dataset, name: str, column: Column) -> None:
         raise DataError(
             f"{data.path}: the column {name!r} is {column[0]:g} in every row, so it tells nothing.",
             f"Leave it out with --drop {shlex.quote(name)}.",
+        )
+
+
+def _refuse_extreme(data: Dataset, name: str, column: Column) -> None:
+    if np.abs(column).max() > _LARGEST or np.ptp(column) < _SMALLEST:
+        raise DataError(
+            f"{data.path}: the column {name!r} goes from {column.min():g} to {column.max():g}, which cannot be "
+            "computed with.",
+            f"Give it in another unit, or leave it out with --drop {shlex.quote(name)}.",
         )
 
 
