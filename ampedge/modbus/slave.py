@@ -20,6 +20,7 @@ from ampedge.errors import AmpedgeError, InUseError, UsageError
 
 SPARE_REGISTERS = 8
 _BACKLOG = 128
+_STOP_S = 0.05
 _WRITE_READ_REGISTERS = 23
 _COIL_WRITES = (5, 15)
 _REGISTER_WRITES = (6, 16)
@@ -43,7 +44,7 @@ class EmbeddedSlave:
         self.host = host
         self.port = port
         self._handler = _MapHandler(datamap, on_write)
-        self._server = ModbusServer(host=host, port=port, no_block=True, ipv6=":" in host, data_hdl=self._handler)
+        self._server = _Server(host=host, port=port, no_block=True, ipv6=":" in host, data_hdl=self._handler)
         has = {tag.table for tag in datamap.tags}
         refused = [_WRITE_READ_REGISTERS]
         refused += [] if "coil" in has else _COIL_WRITES
@@ -61,6 +62,7 @@ class EmbeddedSlave:
         try:
             self._server.start()
         except ModbusServer.NetworkError as error:
+            self._server._service.server_close()
             cause = error.args[0]
             raise _listen_error(self.host, self.port, cause) from error
         service = self._server._service
@@ -72,6 +74,42 @@ class EmbeddedSlave:
     def stop(self) -> None:
         """Stop listening; connections close within a second."""
         self._server.stop()
+
+
+class _Ipv6Socket:
+    """A connection whose peer's address has two parts, as the library expects."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+
+    def getpeername(self) -> tuple[str, int]:
+        host, port, *_ = self._connection.getpeername()
+        return host, port
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._connection, name)
+
+
+class _Connection(ModbusServer.ModbusService):  # type: ignore[misc]
+    request: Any
+
+    def setup(self) -> None:
+        super().setup()
+        if self.request.family == socket.AF_INET6:
+            self.request = _Ipv6Socket(self.request)
+
+
+class _Server(ModbusServer):  # type: ignore[misc]
+    """The library's server, which alone would serve no IPv6 peer and take half a second to stop."""
+
+    ModbusService = _Connection
+
+    def _serve(self) -> None:
+        self._evt_running.set()
+        try:
+            self._service.serve_forever(poll_interval=_STOP_S)
+        finally:
+            self._evt_running.clear()
 
 
 class _MapHandler(DataHandler):  # type: ignore[misc]  # the library has no types
@@ -120,7 +158,7 @@ def _listen_error(host: str, port: int, cause: OSError) -> AmpedgeError:
     if isinstance(cause, PermissionError):
         return UsageError(
             f"This user may not listen on {where}: ports below 1024 need a right.",
-            "Give it to all users with `sudo sysctl net.ipv4.ip_unprivileged_port_start=502`, "
+            f"Give it to all users with `sudo sysctl net.ipv4.ip_unprivileged_port_start={port}`, "
             "to a systemd service with `AmbientCapabilities=CAP_NET_BIND_SERVICE`, "
             "or choose another port with --port 5020.",
         )
