@@ -40,4 +40,6 @@ def _writable(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise UsageError(f"{path} cannot be written: {error.strerror or error}.", "Choose another place with --out.") from error
+        raise UsageError(
+            f"{path} cannot be written: {error.strerror or error}.", "Choose another place with --out."
+        ) from error
