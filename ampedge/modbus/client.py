@@ -37,6 +37,8 @@ class Master:
         self.unit = unit
         self.timeout_s = timeout_s
         self._client = ModbusClient(host=host, port=port, unit_id=unit, timeout=timeout_s, auto_open=True)
+        self._client.on_tx_rx = self._take_note
+        self._reply = b""
         self._readers = {
             "coil": self._client.read_coils,
             "discrete": self._client.read_discrete_inputs,
@@ -66,7 +68,7 @@ class Master:
             else:
                 function = 16
                 written = self._call(self._client.write_multiple_registers, block.address, image)
-            if not written:
+            if not written or self._reply[0] != function:
                 raise self._failure(f"function code {function}, {block.describe()}")
 
     def close(self) -> None:
@@ -74,10 +76,17 @@ class Master:
         self._client.close()
 
     def _read_block(self, block: Block) -> Sequence[int]:
+        function = _FUNCTIONS[block.table]
         words = self._call(self._readers[block.table], block.address, block.count)
-        if words is None:
-            raise self._failure(f"function code {_FUNCTIONS[block.table]}, {block.describe()}")
+        size = (block.count + 7) // 8 if block.table in BIT_TABLES else 2 * block.count
+        if words is None or self._reply[:2] != bytes((function, size)):
+            raise self._failure(f"function code {function}, {block.describe()}")
         return cast(Sequence[int], words)
+
+    def _take_note(self, frame: bytes, is_tx: bool) -> None:
+        """Keep the reply: the library looks neither at its function code nor at a list that is too long."""
+        if not is_tx:
+            self._reply = frame[7:]
 
     def _call(self, request: Callable[..., Any], *arguments: Any) -> Any:
         try:
@@ -103,6 +112,7 @@ class Master:
                 f"{where}, answers with exception {number} ({name}){asked}.",
                 "Check unit id, addresses and tables of the data map against the device's manual.",
             )
+        self._client.close()  # what else may still be on its way is no answer to the next request
         if code == constants.MB_CONNECT_ERR:
             return UnreachableError(
                 f"Nothing accepts connections at {self.address} within {self.timeout_s:g} s.",
