@@ -1,5 +1,6 @@
 """The recipe: from a table to a bundle, each step in its own module."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -24,6 +25,7 @@ from ampedge.training.split import Rows, split
 from ampedge.training.verdict import verdict
 
 _LONGEST_NAME = 64
+_ELSEWHERE = "Choose another place with --out."
 
 
 class Watcher(Protocol):
@@ -81,7 +83,7 @@ def train(
     Raises an error, with nothing written, where the table, the options or `out` do not allow it.
     """
     name = _checked_name(path.stem if name is None else name)
-    check_destination(out)
+    _check_place(out)
     read = read_table(path, sep=table.sep, decimal=table.decimal, drop_bad_rows=table.drop_bad_rows)
     data = dataset(read, table, config.datamap)
     normal_label = _normal_label(data, config.settings.decision.normal_label)
@@ -135,8 +137,16 @@ def train(
     try:
         bundle = save_bundle(out, manifest(made), files(made))
     except OSError as error:
-        raise UsageError(f"{out} cannot be written: {error.strerror}.", "Choose another place with --out.") from error
+        raise UsageError(f"{out} cannot be written: {error.strerror}.", _ELSEWHERE) from error
     return Trained(bundle, notes, metrics, verdict(metrics["test"], metrics["baselines"]))
+
+
+def _check_place(out: Path) -> None:
+    """Say now, not after the training, that the bundle cannot be written."""
+    check_destination(out)
+    place = next(folder for folder in out.absolute().parents if folder.exists())
+    if not place.is_dir() or not os.access(place, os.W_OK):
+        raise UsageError(f"{out} cannot be written: {place} is no directory to write to.", _ELSEWHERE)
 
 
 def _scores(data: Dataset, rows: Rows, said: Rows) -> dict[str, Any]:
