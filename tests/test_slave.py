@@ -16,6 +16,7 @@ import pytest
 from ampedge.datamap import DataMap, Tag, laid_out
 from ampedge.errors import InUseError, UsageError
 from ampedge.modbus.slave import EmbeddedSlave
+from tests.support.parts import has_ipv6
 from tests.support.scripted_slave import ask
 from tests.support.waiting import wait_until
 
@@ -242,6 +243,7 @@ def test_the_port_is_free_again_after_a_stop_and_masters_are_let_go() -> None:
     again.stop()
 
 
+@pytest.mark.skipif(not has_ipv6(), reason="no IPv6 here")
 def test_it_can_be_reached_over_ipv6() -> None:
     written = Written(AMPLIFIER, "::1")
     assert ask(written.port, read(0, 1), host="::1") == bytes([3, 2, 0, 0])

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import socket
 
 import pytest
 
@@ -14,6 +15,16 @@ _PACKAGES = {
     "mbpoll": "mbpoll",
     "chromium": "chromium",
 }
+
+
+def has_ipv6() -> bool:
+    """Whether this machine has an IPv6 loopback, which many containers have not."""
+    try:
+        with socket.socket(socket.AF_INET6) as probe:
+            probe.bind(("::1", 0))
+    except OSError:
+        return False
+    return True
 
 
 def needed(program: str) -> str:
