@@ -80,9 +80,9 @@ def test_windows_1252_is_read_and_said(tmp_path: Path) -> None:
 
 
 def test_the_line_of_the_first_byte_that_is_not_utf8_is_named_far_into_the_file(tmp_path: Path) -> None:
-    lines = "1.5,2,x\n" * 200_000  # more than one chunk of the decoder
+    lines = f"1.5,2,{'x' * 60}\n" * 20_000  # more than one chunk of the decoder
     table = read_table(written(tmp_path, b"a,b,status\n" + lines.encode() + "1,2,größer\n".encode("cp1252")))
-    assert "(line 200002)" in table.notes[0]
+    assert "(line 20002)" in table.notes[0]
 
 
 def test_line_numbers_are_those_of_the_file(tmp_path: Path) -> None:

@@ -2,19 +2,23 @@
 
 import dataclasses
 import hashlib
+import io
 import json
 import os
 import pty
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from rich.console import Console
 from sklearn.metrics import f1_score
 from typer.testing import CliRunner
 
 from ampedge.cli.app import app
+from ampedge.cli.training_screen import Screen, show
 from ampedge.config import Config, load_config
 from ampedge.errors import ConfigError, InUseError, UsageError
 from ampedge.model.bundle import Bundle, load_bundle
@@ -22,7 +26,7 @@ from ampedge.table import number, read_table
 from ampedge.training import train as training
 from ampedge.training.baselines import baselines
 from ampedge.training.dataset import Dataset, dataset
-from ampedge.training.fit import Fitted, Part, class_weights, fit
+from ampedge.training.fit import Epoch, Fitted, Part, class_weights, fit
 from ampedge.training.quiet import import_keras, quiet
 from ampedge.training.settings import FitSettings, TableSettings
 from ampedge.training.split import split
@@ -308,6 +312,16 @@ def test_a_failure_while_writing_leaves_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("library", ["tensorflow", "sklearn", "matplotlib"])
+def test_a_missing_extra_is_named(
+    wine_csv: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, library: str
+) -> None:
+    monkeypatch.setitem(sys.modules, library, None)
+    with pytest.raises(UsageError, match="Training needs a library") as caught:
+        trained(wine_csv, tmp_path / "m")
+    assert 'pip install "ampedge[train]"' in caught.value.remedy
+
+
 def test_a_bad_name_is_refused(wine_csv: Path, tmp_path: Path) -> None:
     for name in ("", " wine", "w" * 65, "a\nb"):
         with pytest.raises(UsageError, match="cannot be the name of a model"):
@@ -377,46 +391,64 @@ def test_each_option_reaches_its_setting(
     assert isinstance(result.exception, ReachedError)
 
 
-def test_the_command_prints_one_document_and_repeats_the_weights_of_another_process(
+def test_the_command_on_a_terminal_repeats_the_weights_of_another_process(
     wine_csv: Path, wine_bundle: Path, tmp_path: Path
 ) -> None:
-    """The fixture was trained in this process, after whatever ran before; the command starts afresh."""
+    """stderr is a terminal, stdout a pipe; the fixture was trained in this process, after whatever ran before."""
     out = tmp_path / "chosen"
-    result = run_cli("train", wine_csv, "--json", "--out", out, "--name", "cellar", cwd=tmp_path)
-    assert result.returncode == 0, result.stderr
-    document = json.loads(result.stdout)
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(
+        command("train", wine_csv, "--json", "--out", out, "--name", "cellar"),
+        cwd=tmp_path,
+        env=environment({"TERM": "xterm"}),
+        stdout=subprocess.PIPE,
+        stderr=theirs,
+    ) as process:
+        os.close(theirs)
+        shown = read_all(ours)
+        document = json.loads(process.stdout.read())
+    os.close(ours)
+    assert process.returncode == 0
     assert document["model"]["name"] == "cellar"
     assert document["model"]["path"] == str(out)
     assert document["test"] == json.loads((out / "metrics.json").read_text("utf-8"))["test"]
     assert document["rows"] == {"training": 124, "validation": 27, "test": 27}
     assert (out / "weights.bin").read_bytes() == (wine_bundle / "weights.bin").read_bytes()
-    epochs = [line for line in result.stderr.splitlines() if line.startswith("Epoch ")]
-    assert [line.split(":")[0] for line in epochs] == [f"Epoch {n}/50" for n in (1, 10, 20, 30, 40, 50)]
-    assert result.stderr.splitlines() == [*document["notes"], *epochs]  # no noise, no remains of a bar
-
-
-def test_on_a_terminal_there_is_a_bar_a_table_and_no_noise(wine_csv: Path, tmp_path: Path) -> None:
-    arguments = command("train", wine_csv, "--epochs", "40", "--patience", "2", "--learning-rate", "0.05")
-    ours, theirs = pty.openpty()
-    with subprocess.Popen(
-        arguments,
-        cwd=tmp_path,
-        env=environment({"TERM": "xterm", "COLUMNS": "80"}),
-        stdout=theirs,
-        stderr=theirs,
-    ) as process:
-        os.close(theirs)
-        text = read_all(ours)
-    os.close(ours)
-    assert process.returncode == 0
-    assert "Starting TensorFlow" in text
-    assert re.search(r"Epoch \d+/40 .*━.* loss \d\.\d{3} \(validation \d\.\d{3}\)  accuracy \d\.\d{3} \(\d", text)
-    assert "Stopped after epoch" in text
-    for word in ("accuracy", "macro-F1", "recall of class_0", "network", "regression", "commonest"):
-        assert word in text
+    assert "Starting TensorFlow" in shown
+    assert re.search(r"Epoch \d+/50 .*━.* loss \d\.\d{3} \(validation \d\.\d{3}\)  accuracy \d\.\d{3} \(\d", shown)
     for noise in ("WARNING", "oneDNN", "tensorflow/", "I0000", "CUDA", "Traceback"):
-        assert noise not in text
-    assert load_bundle(tmp_path / "model").manifest.training.settings["patience"] == 2
+        assert noise not in shown
+
+
+def test_without_a_terminal_a_line_stands_for_ten_epochs() -> None:
+    text = io.StringIO()
+    with Screen(Console(file=text)) as screen:
+        screen.stage("Training")
+        screen.note("Warning: [red] is no markup")
+        for number in range(1, 26):
+            screen.epoch(Epoch(number, 0.5, 0.75, 0.25, 0.875), 25)
+    figures = "loss 0.500 (validation 0.250)  accuracy 0.750 (0.875)"
+    assert text.getvalue().splitlines() == [
+        "Warning: [red] is no markup",
+        *(f"Epoch {number}/25: {figures}" for number in (1, 10, 20, 25)),
+    ]
+
+
+def test_the_result_is_a_table_beside_the_baselines(
+    wine_csv: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = trained(wine_csv, tmp_path / "m", epochs=40, patience=2, learning_rate=0.05)
+    show(made, as_json=False)
+    text = capsys.readouterr().out
+    settings, test = made.bundle.manifest.training.settings, made.metrics["test"]
+    assert f"Stopped after epoch {settings['epochs_run']}; the weights are those of epoch" in text
+    assert "Judged on 27 rows that training never saw (124 trained it, 27 steered it; stratified)." in text
+    regression = made.metrics["baselines"]["logistic_regression"]
+    line = next(line for line in text.splitlines() if line.startswith("macro-F1"))
+    assert line.split()[1:3] == [f"{test['macro_f1']:.3f}", f"{regression['macro_f1']:.3f}"]
+    recall = test["per_class"]["class_0"]["recall"]
+    assert re.search(rf"recall of class_0 +9 +{recall:.3f} +{regression['per_class']['class_0']['recall']:.3f}", text)
+    assert made.verdict[0] in text
 
 
 def read_all(terminal: int) -> str:

@@ -60,8 +60,8 @@ def train(
 ) -> None:
     """Learn a classifier from a table of labelled readings, judge it on held-out rows, and write its bundle."""
     from ampedge.cli.training_screen import Screen, messages, show
-    from ampedge.errors import missing_extra
     from ampedge.training.settings import FitSettings, TableSettings, parsed_layers, parsed_names
+    from ampedge.training.train import train as run
 
     fitting = FitSettings(
         layers=parsed_layers(layers),
@@ -85,9 +85,5 @@ def train(
     config = options.config_from(config_file)
     with messages() as console, Screen(console) as screen:
         screen.stage(f"Reading {data.name}")
-        try:
-            from ampedge.training.train import train as run
-        except ImportError as error:
-            raise missing_extra("Training", "train") from error
         trained = run(data, out=out, config=config, table=table, fitting=fitting, name=name, watcher=screen)
     show(trained, as_json=as_json)

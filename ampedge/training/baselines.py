@@ -4,8 +4,6 @@ import warnings
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
 
 from ampedge.training.fit import Part
 
@@ -14,6 +12,9 @@ _ITERATIONS = 1000
 
 def baselines(training: Part, inputs: NDArray[np.float32], *, class_weight: str) -> dict[str, NDArray[np.intp]]:
     """The place of the class that each baseline gives to every row of `inputs` (scaled)."""
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+
     commonest = int(np.bincount(training.targets).argmax())
     regression = LogisticRegression(
         max_iter=_ITERATIONS, class_weight="balanced" if class_weight == "balanced" else None

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from itertools import combinations
 
 import numpy as np
-from sklearn.metrics import roc_auc_score
 
 from ampedge.errors import DataError
 from ampedge.model.network import Matrix
@@ -78,6 +77,8 @@ def _given_away(data: Dataset, name: str, column: Column, *, is_named: bool) -> 
 
 def _separates(data: Dataset, column: Column) -> bool:
     """True where thresholds on one column split every pair of classes nearly perfectly."""
+    from sklearn.metrics import roc_auc_score
+
     for first, second in combinations(range(len(data.classes)), 2):
         pair = (data.targets == first) | (data.targets == second)
         area = roc_auc_score(data.targets[pair] == first, column[pair])

@@ -4,8 +4,6 @@ import io
 from collections.abc import Sequence
 from typing import Any
 
-from matplotlib.figure import Figure
-
 from ampedge.training.fit import Epoch, Fitted
 
 _COLOURS = {"training": "#1d4ed8", "validation": "#ea580c"}
@@ -13,6 +11,8 @@ _COLOURS = {"training": "#1d4ed8", "validation": "#ea580c"}
 
 def history_png(fitted: Fitted) -> bytes:
     """Two panels side by side as PNG; a line marks the epoch whose weights were kept, where it is not the last."""
+    from matplotlib.figure import Figure
+
     history = fitted.history
     figure = Figure(figsize=(10, 4), dpi=120, layout="constrained")
     loss, accuracy = figure.subplots(1, 2)
@@ -22,7 +22,9 @@ def history_png(fitted: Fitted) -> bytes:
     accuracy.set_ylim(top=1.005)
     if fitted.kept is not history[-1]:
         for axes in (loss, accuracy):
-            axes.axvline(fitted.kept.number, color="#6b7280", linestyle=":", label=f"weights kept: epoch {fitted.kept.number}")
+            axes.axvline(
+                fitted.kept.number, color="#6b7280", linestyle=":", label=f"weights kept: epoch {fitted.kept.number}"
+            )
     for axes in (loss, accuracy):
         axes.legend(frameon=False)
     picture = io.BytesIO()

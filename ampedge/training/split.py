@@ -6,7 +6,6 @@ from itertools import permutations
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.model_selection import StratifiedGroupKFold, train_test_split
 
 from ampedge.errors import DataError
 from ampedge.training.dataset import Dataset
@@ -51,6 +50,8 @@ def split(data: Dataset, settings: TableSettings, seed: int) -> Split:
 
 
 def _stratified(data: Dataset, seed: int) -> tuple[Rows, Rows, Rows]:
+    from sklearn.model_selection import train_test_split
+
     rows = np.arange(len(data.targets))
     training, rest = train_test_split(rows, test_size=2 * _SHARE, stratify=data.targets, random_state=seed)
     validation, test = train_test_split(rest, test_size=0.5, stratify=data.targets[rest], random_state=seed)
@@ -92,6 +93,8 @@ def _choices(
     data: Dataset, groups: NDArray[np.str_], count: int, seed: int
 ) -> Iterator[tuple[tuple[int, int, float], tuple[Rows, Rows, Rows]]]:
     """((classes missing from training, from the other two, how far the sizes are off), parts) for every two folds."""
+    from sklearn.model_selection import StratifiedGroupKFold
+
     names, members = np.unique(groups, return_inverse=True)
     folds = StratifiedGroupKFold(count, shuffle=True, random_state=seed)
     parts = [part for _, part in folds.split(names[members], data.targets, members) if len(part)]

@@ -2,13 +2,14 @@
 
 import os
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
 from ampedge.config import Config
-from ampedge.errors import ConfigError, ModelRefusedError, UsageError, did_you_mean
+from ampedge.errors import ConfigError, ModelRefusedError, UsageError, did_you_mean, missing_extra
 from ampedge.model.bundle import Bundle, check_destination, save_bundle
 from ampedge.model.network import DenseNetwork
 from ampedge.table import read_table
@@ -24,6 +25,7 @@ from ampedge.training.settings import FitSettings, TableSettings
 from ampedge.training.split import Rows, split
 from ampedge.training.verdict import verdict
 
+_LIBRARIES = ("sklearn", "tensorflow", "keras", "matplotlib")
 _LONGEST_NAME = 64
 _ELSEWHERE = "Choose another place with --out."
 
@@ -82,6 +84,7 @@ def train(
 
     Raises an error, with nothing written, where the table, the options or `out` do not allow it.
     """
+    _need_libraries()
     name = _checked_name(path.stem if name is None else name)
     _check_place(out)
     read = read_table(path, sep=table.sep, decimal=table.decimal, drop_bad_rows=table.drop_bad_rows)
@@ -139,6 +142,12 @@ def train(
     except OSError as error:
         raise UsageError(f"{out} cannot be written: {error.strerror}.", _ELSEWHERE) from error
     return Trained(bundle, notes, metrics, verdict(metrics["test"], metrics["baselines"]))
+
+
+def _need_libraries() -> None:
+    """Raise the error of the missing extra now; the libraries are imported when the table has been found good."""
+    if not all(find_spec(library) for library in _LIBRARIES):
+        raise missing_extra("Training", "train")
 
 
 def _check_place(out: Path) -> None:
