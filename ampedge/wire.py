@@ -89,13 +89,13 @@ def parse_event(payload: bytes) -> Event:
             device=str(plain["device"]),
             boot=str(plain["boot"]),
             sequence=int(plain["sequence"]),
-            time_s=datetime.fromisoformat(plain["time"]).timestamp(),
+            time_s=_time_s(plain["time"]),
             label=str(plain["label"]),
             class_name=None if plain["class"] is None else str(plain["class"]),
             confidence=_number(plain["confidence"]),
             quality=Quality(plain["quality"]),
             reasons=tuple(str(reason) for reason in plain["reasons"]),
-            interval_s=float(plain["interval_s"]),
+            interval_s=_finite(plain["interval_s"]),
             normal_label=str(plain["normal_label"]),
             replayed=bool(plain["replayed"]),
             model=f"{plain['model']['name']} {plain['model']['version']}",
@@ -113,9 +113,18 @@ def rfc3339(time_s: float) -> str:
     return datetime.fromtimestamp(time_s, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+def _time_s(text: str) -> float:
+    time = datetime.fromisoformat(text)
+    if time.tzinfo is None:
+        raise ValueError(f"the time {text} has no zone")
+    return time.timestamp()
+
+
 def _number(value: Any) -> float | None:
-    if value is None:
-        return None
+    return None if value is None else _finite(value)
+
+
+def _finite(value: Any) -> float:
     number = float(value)
     if not math.isfinite(number):
         raise ValueError(f"{number} is no value")
