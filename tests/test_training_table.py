@@ -11,6 +11,7 @@ from ampedge.errors import DataError, UsageError
 from ampedge.table import read_table
 from ampedge.training.checks import check
 from ampedge.training.dataset import Dataset, dataset
+from ampedge.training.scaler import fitted_scaler
 from ampedge.training.settings import FitSettings, TableSettings, parsed_layers, parsed_names
 from ampedge.training.split import split
 from tests.support.training import trained
@@ -191,6 +192,25 @@ def test_a_bad_table_is_refused_before_anything_is_written(
     assert [file.name for file in tmp_path.iterdir()] == ["data.csv"]
 
 
+def test_the_remedy_fits_how_the_features_were_chosen(tmp_path: Path) -> None:
+    path = write(tmp_path, {**COLUMNS, "torque": ["8"] * ROWS})
+    for chosen, datamap, remedy in (
+        ({}, None, "Leave it out with --drop torque."),
+        ({"features": ("speed", "torque")}, None, "Take it out of --features."),
+        ({}, config_with(tmp_path), "Take its tag out of the config."),
+    ):
+        with pytest.raises(DataError) as caught:
+            check(dataset(read_table(path), TableSettings(**chosen), datamap), ())
+        assert caught.value.remedy == remedy
+
+
+def test_a_feature_that_varies_outside_the_training_part_only_is_refused(tmp_path: Path) -> None:
+    data = made(write(tmp_path, with_column("valve", ["0"] * (ROWS - 1) + ["1"])))
+    with pytest.raises(DataError, match="'valve' is 0 in every row of the training part") as caught:
+        fitted_scaler(data, np.arange(40))
+    assert "another --seed" in caught.value.remedy
+
+
 def test_further_bad_cells_are_counted(tmp_path: Path) -> None:
     columns = {**with_cell("speed", 3, "abc"), "torque": ["", "n/a", *TORQUE[2:]]}
     with pytest.raises(DataError) as caught:
@@ -299,7 +319,7 @@ def test_wild_values_and_copies_are_pointed_out(tmp_path: Path) -> None:
     many["speed"] = [f"{float(cell) + i / 1000:.3f}" for i, cell in enumerate(many["speed"])]
     wild = {**many, "speed": ["9999", "-9999", *many["speed"][2:]]}
     [note] = check(made(write(tmp_path, wild)), ())
-    assert note.startswith("Warning: 'speed' goes from -9999 to 9999, but 99 % of it lies between")
+    assert note.startswith("Warning: wild values: 'speed' goes from -9999 to 9999, 99 % of it from")
     assert "valid = [low, high]" in note
     copied = {name: [*cells, cells[0], cells[1]] for name, cells in COLUMNS.items()}
     [note] = check(made(write(tmp_path, copied)), ())

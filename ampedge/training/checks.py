@@ -1,6 +1,5 @@
 """What a person would want to know about the rows before believing a model that was trained on them."""
 
-import shlex
 from collections.abc import Sequence
 from itertools import combinations
 
@@ -33,15 +32,14 @@ def check(data: Dataset, named: Sequence[str]) -> list[str]:
         _refuse_constant(data, name, column)
         _refuse_extreme(data, name, column)
         notes += _given_away(data, name, column, is_named=name in named)
-        notes += _wild(name, column)
-    return [*notes, *_coarse(data), *_duplicates(data)]
+    return [*notes, *_wild(data), *_coarse(data), *_duplicates(data)]
 
 
 def _refuse_constant(data: Dataset, name: str, column: Column) -> None:
     if (column == column[0]).all():
         raise DataError(
             f"{data.path}: the column {name!r} is {column[0]:g} in every row, so it tells nothing.",
-            f"Leave it out with --drop {shlex.quote(name)}.",
+            f"{data.without(name)}.",
         )
 
 
@@ -50,7 +48,7 @@ def _refuse_extreme(data: Dataset, name: str, column: Column) -> None:
         raise DataError(
             f"{data.path}: the column {name!r} goes from {column.min():g} to {column.max():g}, which cannot be "
             "computed with.",
-            f"Give it in another unit, or leave it out with --drop {shlex.quote(name)}.",
+            f"{data.without(name)}, or give it in another unit.",
         )
 
 
@@ -63,8 +61,7 @@ def _given_away(data: Dataset, name: str, column: Column, *, is_named: bool) -> 
         if not is_named:
             raise DataError(
                 f"{data.path}: {problem}.",
-                f"Leave it out with --drop {shlex.quote(name)}, or, if it is a measurement that a live device has, "
-                "name it in --features.",
+                f"{data.without(name)}, or, if it is a measurement that a live device has, name it in --features.",
             )
         return [f"Warning: {problem}."]
     if _separates(data, column):
@@ -87,16 +84,21 @@ def _separates(data: Dataset, column: Column) -> bool:
     return True
 
 
-def _wild(name: str, column: Column) -> list[str]:
-    """A warning where a few values widen the scale so far that the others shrink to nothing."""
-    low, high = np.quantile(column, _CENTRE)
-    centre = column[(column >= low) & (column <= high)]
-    if column.std() <= _WILD * centre.std() or centre.std() == 0:
+def _wild(data: Dataset) -> list[str]:
+    """A warning where a few values widen a column's scale so far that the others shrink to nothing."""
+    found = []
+    for name, column in zip(data.features, data.values.T, strict=True):
+        low, high = np.quantile(column, _CENTRE)
+        centre = column[(column >= low) & (column <= high)]
+        if column.std() > _WILD * centre.std() > 0:
+            found.append(
+                f"{name!r} goes from {column.min():g} to {column.max():g}, 99 % of it from {low:g} to {high:g}"
+            )
+    if not found:
         return []
     return [
-        f"Warning: {name!r} goes from {column.min():g} to {column.max():g}, but 99 % of it lies between {low:g} and "
-        f"{high:g}. If the rest are faults of the sensor, the model suffers: state what is possible as "
-        f"`valid = [low, high]` of its tag in the config."
+        f"Warning: wild values: {'; '.join(found)}. If they are faults of the sensor, they spoil the model: state "
+        "what is possible as `valid = [low, high]` of the tag in the config."
     ]
 
 

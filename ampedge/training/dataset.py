@@ -4,6 +4,7 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +36,7 @@ class Dataset:
     targets: NDArray[np.int32]
     groups: tuple[str, ...] | None
     notes: tuple[str, ...]
+    chosen_by: Literal["table", "features", "tags"]
 
     @property
     def features(self) -> tuple[str, ...]:
@@ -44,12 +46,21 @@ class Dataset:
         """The class of each of these rows."""
         return [self.classes[place] for place in self.targets[rows]]
 
+    def without(self, name: str) -> str:
+        """How the user leaves a feature out, to begin a remedy with."""
+        if self.chosen_by == "table":
+            return f"Leave it out with --drop {shlex.quote(name)}"
+        return "Take it out of --features" if self.chosen_by == "features" else "Take its tag out of the config"
+
 
 def dataset(table: Table, settings: TableSettings, datamap: DataMap | None = None) -> Dataset:
     """The rows of `table`; the features are the tags of `datamap` where it is given.
 
     Raises DataError at the first bad row, or with `drop_bad_rows` leaves such rows out and counts them.
     """
+    chosen_by: Literal["table", "features", "tags"] = (
+        "tags" if datamap is not None else "table" if settings.features is None else "features"
+    )
     found, notes = labels(table, settings.label)
     if datamap is not None:
         settings = _with_tags(table, settings, datamap)
@@ -73,7 +84,7 @@ def dataset(table: Table, settings: TableSettings, datamap: DataMap | None = Non
         groups = tuple(row.cells[place].strip() for row, fit in zip(table.rows, good, strict=True) if fit)
     places = {name: place for place, name in enumerate(classes)}
     targets = np.array([places[name] for name in kept], dtype=np.int32)
-    return Dataset(table.path, datamap, values[good], classes, targets, groups, tuple(notes))
+    return Dataset(table.path, datamap, values[good], classes, targets, groups, tuple(notes), chosen_by)
 
 
 def _with_tags(table: Table, settings: TableSettings, datamap: DataMap) -> TableSettings:

@@ -1,6 +1,5 @@
 """Standard scaling, learned from the training part alone."""
 
-import shlex
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,6 +31,6 @@ def fitted_scaler(data: Dataset, rows: Rows) -> Scaler:
         if low == high:
             raise DataError(
                 f"{data.path}: the column {name!r} is {low:g} in every row of the training part.",
-                f"Leave it out with --drop {shlex.quote(name)}, or split with another --seed.",
+                f"{data.without(name)}, or split with another --seed.",
             )
     return scaler

@@ -87,8 +87,9 @@ def train(
     _need_libraries()
     name = _checked_name(path.stem if name is None else name)
     _check_place(out)
-    read = read_table(path, sep=table.sep, decimal=table.decimal, drop_bad_rows=table.drop_bad_rows)
-    data = dataset(read, table, config.datamap)
+    data = dataset(
+        read_table(path, sep=table.sep, decimal=table.decimal, drop_bad_rows=table.drop_bad_rows), table, config.datamap
+    )
     normal_label = _normal_label(data, config.settings.decision.normal_label)
     parts = split(data, table, fitting.seed)
     notes = (*data.notes, *check(data, table.features or ()), *parts.notes)
