@@ -328,8 +328,8 @@ def test_a_bad_name_is_refused(wine_csv: Path, tmp_path: Path) -> None:
             trained(wine_csv, tmp_path / "m", name=name)
 
 
-def scored(macro_f1: float, recalls: dict[str, float]) -> dict[str, object]:
-    per_class = {name: {"recall": recall, "support": 5} for name, recall in recalls.items()}
+def scored(macro_f1: float, recalls: dict[str, float], support: int = 500) -> dict[str, object]:
+    per_class = {name: {"recall": recall, "support": support} for name, recall in recalls.items()}
     return {"macro_f1": macro_f1, "per_class": per_class}
 
 
@@ -339,13 +339,14 @@ def scored(macro_f1: float, recalls: dict[str, float]) -> dict[str, object]:
         (0.9, 0.8, "The network earns its place: macro-F1 0.900 against 0.800 of the logistic regression."),
         (0.9, 0.89, "The network is no better than simpler means on these rows: macro-F1 0.900 against 0.890"),
         (0.8, 0.9, "The network does not earn its place: macro-F1 0.800 against 0.900 of the logistic regression."),
-        (0.3, 0.1, "against 0.200 of always answering the commonest class"),
+        (0.5, 0.1, "against 0.200 of always answering the commonest class"),
     ],
 )
 def test_the_verdict_is_plain(network: float, regression: float, sentence: str) -> None:
     simple = {"logistic_regression": scored(regression, {}), "majority_class": scored(0.2, {})}
     [said] = verdict(scored(network, {"a": 0.5}), simple)
     assert sentence in said
+    assert ("no better" in verdict(scored(network, {"a": 0.5}, 10), simple)[0]) == (abs(network - regression) <= 0.2)
     assert "no row of 'b'" in verdict(scored(network, {"a": 0.5, "b": 0.0}), simple)[1]
 
 

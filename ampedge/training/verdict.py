@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 _MARGIN = 0.02
-"""Macro-F1 on a test part hangs on few rows; less than this is no difference."""
+_ROWS = 2
+"""What counts as no difference: so much macro-F1, or what so many rows of a small test part make."""
 
 
 def verdict(network: Mapping[str, Any], baselines: Mapping[str, Mapping[str, Any]]) -> list[str]:
@@ -17,10 +18,11 @@ def verdict(network: Mapping[str, Any], baselines: Mapping[str, Mapping[str, Any
         ),
         key=lambda pair: pair[1],
     )
+    margin = max(_MARGIN, _ROWS / sum(figures["support"] for figures in network["per_class"].values()))
     compared = f"macro-F1 {mine:.3f} against {best:.3f} of {name}"
-    if mine > best + _MARGIN:
+    if mine > best + margin:
         sentences = [f"The network earns its place: {compared}."]
-    elif mine >= best - _MARGIN:
+    elif mine >= best - margin:
         sentences = [f"The network is no better than simpler means on these rows: {compared}."]
     else:
         sentences = [f"The network does not earn its place: {compared}."]
