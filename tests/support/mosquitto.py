@@ -113,7 +113,7 @@ class MosquittoSub:
         def read() -> None:
             assert self._process.stdout is not None
             for line in self._process.stdout:
-                if line.startswith("MESSAGE "):
+                if line.startswith("MESSAGE ") and line.endswith("\n"):  # the last one may be cut when it is ended
                     self.messages.append(json.loads(line.removeprefix("MESSAGE ")))
                 elif "SUBACK" in line or line.startswith("Subscribed"):
                     subscribed.set()
