@@ -129,7 +129,7 @@ class MosquittoSub:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._process.terminate()
+        self._process.kill()  # on SIGTERM it may wait for its broker for ever
         self._process.wait()
         self._reader.join()
         assert self._process.stdout is not None
