@@ -4,10 +4,10 @@ import contextlib
 import json
 import math
 import os
+import shutil
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -332,22 +332,13 @@ def test_a_taken_port_ends_it_with_7(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(
-    not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can become a user without rights"
+    shutil.which("setpriv") is None or os.geteuid() != 0, reason="only root can give a right away, with setpriv"
 )
 def test_port_502_without_the_right_names_the_remedy(tmp_path: Path) -> None:
-    tmp_path.chmod(0o755)
-    code = f"import os, sys; os.setuid(65534); os.execv(sys.executable, {command('serve', '--host', '127.0.0.1')!r})"
+    without = ["setpriv", "--bounding-set=-net_bind_service", *command("serve", "--host", "127.0.0.1")]
     done = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd="/",
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
+        without, cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=30, check=False
     )
-    if "PermissionError" in done.stderr and "ampedge" not in done.stderr:
-        pytest.skip("this checkout cannot be read by another user")
     assert done.returncode == 2
     assert "ip_unprivileged_port_start" in done.stderr
     assert "AmbientCapabilities" in done.stderr
