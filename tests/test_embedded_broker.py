@@ -77,6 +77,7 @@ def test_a_will_is_sent_when_a_client_is_cut_off(broker: EmbeddedBroker) -> None
     with Subscriber(section(broker), password=None, topics=["amp/status"], wait_s=5) as sub:
         publisher.start()
         first = sub.get(5)
+        wait_until(lambda: publisher._echo_due, what="the broker to have answered all")
         publisher._connection.close(5, goodbye=False)
         second = sub.get(5)
     assert first is not None

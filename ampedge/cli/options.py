@@ -1,5 +1,6 @@
 """The options that several commands share, spelled once, and how they reach the config."""
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -60,17 +61,29 @@ def config_from(
     return load_config(file, given)
 
 
+def broker_config(
+    file: Path | None, *, host: str | None, port: int | None, broker: str | None, topic: str | None
+) -> "Config":
+    """The checked config of a command whose `--host` and `--port` name the broker, as `--broker` does."""
+    from ampedge.errors import UsageError
+
+    broker_host, broker_port = _split_broker(broker)
+    for name, one, other in (("--host", host, broker_host), ("--port", port, broker_port)):
+        if one is not None and other is not None and one != other:
+            raise UsageError(f"{name} {one} and --broker {broker} name two brokers.", "Give one of them.")
+    given: dict[str, Any] = {"mqtt__host": host, "mqtt__port": port}
+    flags = {name: value for name, value in given.items() if value is not None}
+    return config_from(file, broker=broker, topic=topic, **flags)
+
+
 def _split_broker(broker: str | None) -> tuple[str | None, int | None]:
-    """(host, port) of HOST, HOST:PORT, [IPv6] or [IPv6]:PORT."""
+    """(host, port) of HOST, HOST:PORT, IPv6, [IPv6] or [IPv6]:PORT."""
     from ampedge.errors import UsageError
 
     if broker is None:
         return None, None
-    host, colon, port = broker.rpartition(":")
-    if not colon or broker.endswith("]") or (":" in host and not host.startswith("[")):
-        host, port = broker, ""
-    if not host or (port and not (port.isascii() and port.isdigit())):
-        raise UsageError(
-            f"--broker {broker}: that is no HOST or HOST:PORT.", "Write it as in --broker 192.168.1.75:1883."
-        )
-    return host.strip("[]"), int(port) if port else None
+    if match := re.fullmatch(r"(\[[^\[\]]+\]|[^:\[\]]+)(?::([0-9]+))?", broker):
+        return match[1].strip("[]"), int(match[2]) if match[2] else None
+    if re.fullmatch(r"[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*", broker):
+        return broker, None
+    raise UsageError("--broker is no HOST or HOST:PORT.", "Write it as in --broker 192.168.1.75:1883.")

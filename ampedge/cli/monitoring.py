@@ -1,0 +1,44 @@
+"""What `monitor` does while it runs: chooses the output, subscribes, ends cleanly."""
+
+import io
+import os
+import signal
+import sys
+
+from rich.console import Console
+
+from ampedge.cli.monitor_lines import JsonLines, PlainLines
+from ampedge.clock import SystemClock
+from ampedge.config import Config
+from ampedge.monitor.board import Board
+from ampedge.monitor.watching import watch
+from ampedge.mqtt.subscriber import Subscriber
+from ampedge.mqtt.topics import status_topic
+
+
+def run(config: Config, *, plain: bool, as_json: bool, count: int | None, timeout_s: float | None) -> None:
+    """Show labels until told to stop; raises UnreachableError where they did not come in time."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that the terminal is restored
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+    mqtt = config.mqtt
+    clock = SystemClock()
+    normal = config.settings.decision.normal_label
+    board = Board(mqtt.topic, status_topic(mqtt.topic, mqtt.status_topic), normal_label=normal)
+    with Subscriber(mqtt, password=config.password(), topics=board.topics) as subscriber:
+        if plain or as_json or not sys.stdout.isatty():
+            messages = Console(stderr=True, highlight=False, soft_wrap=True)
+
+            def say(text: str) -> None:
+                messages.print(text, markup=False)
+
+            lines = JsonLines(board, say) if as_json else PlainLines(board, say)
+            try:
+                watch(subscriber, board, lines, clock=clock, say=say, count=count, timeout_s=timeout_s)
+            except BrokenPipeError:  # whoever read our lines has had enough
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return
+        from ampedge.cli.monitor_screen import Screen
+
+        with Screen(board, subscriber, f"{mqtt.host}:{mqtt.port}  {mqtt.topic}") as screen:
+            watch(subscriber, board, screen, clock=clock, say=lambda _: None, count=count, timeout_s=timeout_s)

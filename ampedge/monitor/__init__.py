@@ -1,0 +1,1 @@
+"""What `monitor` knows: the board that messages are put on, and the loop that reads them."""

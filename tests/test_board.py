@@ -1,0 +1,276 @@
+"""The monitor's board: what messages add up to, and when a label no longer stands for now."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ampedge.clock import FakeClock
+from ampedge.monitor.board import HISTORY, Board, Kind, Tone, View, in_words, printable
+from ampedge.mqtt.subscriber import Message
+from ampedge.records import Quality
+
+TOPIC, EVENT, STATUS = "amp/inference", "amp/inference/event", "amp/status"
+
+
+class Feed:
+    """A board, a clock and a service with a sequence number."""
+
+    def __init__(self, normal_label: str | None = None) -> None:
+        self.clock = FakeClock()
+        self.board = Board(TOPIC, STATUS, normal_label=normal_label)
+        self.sequence = 0
+
+    def send(self, topic: str, payload: bytes | str, *, retained: bool = False) -> Kind:
+        data = payload.encode() if isinstance(payload, str) else payload
+        return self.board.take(Message(topic, data, retained, self.clock.monotonic()), time_s=self.clock.time())
+
+    def event(self, label: str = "healthy", *, retained: bool = False, **changed: Any) -> Kind:
+        plain = {
+            "schema": 1,
+            "device": "amp1",
+            "boot": "b1",
+            "sequence": self.sequence,
+            "time": "2026-11-23T00:00:00.000Z",
+            "label": label,
+            "class": label,
+            "confidence": 0.75,
+            "probabilities": None,
+            "quality": "good",
+            "reasons": [],
+            "values": {"volts": {"value": float(self.sequence), "unit": "V", "quality": "good", "reason": None}},
+            "model": {"name": "tiny", "version": "2"},
+            "normal_label": "healthy",
+            "interval_s": 1.0,
+            "replayed": False,
+        }
+        self.sequence += 1
+        return self.send(EVENT, json.dumps(plain | changed), retained=retained)
+
+    def reading(self, label: str = "healthy", **changed: Any) -> None:
+        """As serve sends it: the bare label, then the event."""
+        self.send(TOPIC, label)
+        self.clock.advance(0.01)
+        self.event(label, **changed)
+
+    def view(self, problem: str | None = None) -> View:
+        return self.board.view(self.clock.monotonic(), problem=problem)
+
+
+def test_an_empty_board_shows_nothing_and_is_not_stale() -> None:
+    view = Feed().view()
+    assert (view.label, view.stale, view.age_s, view.rate, view.readings) == (None, None, None, 0.0, 0)
+
+
+def test_a_reading_counts_once_though_label_and_event_tell_it() -> None:
+    feed = Feed()
+    for _ in range(3):
+        feed.reading()
+        feed.clock.advance(0.99)
+    view = feed.view()
+    assert (view.label, view.readings, view.stale) == ("healthy", 3, None)
+    assert view.age_s == pytest.approx(0.99, abs=0.02)
+    assert view.rate == pytest.approx(1.0, rel=0.02)
+    assert (view.confidence, view.quality, view.device, view.model) == (0.75, Quality.GOOD, "amp1", "tiny 2")
+
+
+def test_values_come_with_their_history_and_gaps() -> None:
+    feed = Feed()
+    for i in range(HISTORY + 5):
+        broken = {"volts": {"value": None, "unit": "V", "quality": "bad", "reason": "sentinel"}}
+        feed.event(**({"values": broken} if i == HISTORY + 3 else {}))
+    (row,) = feed.view().values
+    assert (row.name, row.value, row.unit, row.quality) == ("volts", HISTORY + 4.0, "V", Quality.GOOD)
+    assert row.history == (*map(float, range(5, HISTORY + 3)), None, HISTORY + 4.0)
+
+
+def test_a_tag_that_is_gone_is_forgotten() -> None:
+    feed = Feed()
+    feed.event()
+    feed.event(values={"amps": {"value": 1, "unit": "A", "quality": "good", "reason": None}})
+    assert [row.name for row in feed.view().values] == ["amps"]
+
+
+def test_changes_keep_the_last_five_with_their_time() -> None:
+    feed = Feed()
+    labels = ["healthy", "healthy", "a", "b", "a", "a", "healthy", "unknown"]
+    times = []
+    for label in labels:
+        times.append(feed.clock.time())
+        feed.event(label)
+        feed.clock.advance(1)
+    assert feed.view().changes == (
+        (times[2], "a"),
+        (times[3], "b"),
+        (times[4], "a"),
+        (times[6], "healthy"),
+        (times[7], "unknown"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("label", "tone"), [("healthy", Tone.NORMAL), ("unknown", Tone.UNKNOWN), ("failsoon", Tone.FAULT)]
+)
+def test_the_tone_follows_the_normal_label_of_the_event(label: str, tone: Tone) -> None:
+    feed = Feed(normal_label="failsoon")
+    feed.event(label)
+    assert feed.view().tone is tone
+
+
+@pytest.mark.parametrize(
+    ("normal", "label", "tone"),
+    [
+        (None, "healthy", Tone.UNTOLD),
+        ("fine", "fine", Tone.NORMAL),
+        ("fine", "x", Tone.FAULT),
+        (None, "unknown", Tone.UNKNOWN),
+    ],
+)
+def test_the_tone_of_bare_labels_follows_the_config(normal: str | None, label: str, tone: Tone) -> None:
+    feed = Feed(normal_label=normal)
+    feed.send(TOPIC, label)
+    assert feed.view().tone is tone
+
+
+def test_stale_after_three_intervals_and_a_second() -> None:
+    feed = Feed()
+    feed.reading(interval_s=2.0)
+    feed.clock.advance(6.9)
+    assert feed.view().stale is None
+    feed.clock.advance(0.2)
+    assert feed.view().stale == "nothing new"
+    feed.reading(interval_s=2.0)
+    assert feed.view().stale is None
+
+
+@pytest.mark.parametrize(("gap_s", "limit_s"), [(1.0, 5.0), (10.0, 30.0)])
+def test_bare_labels_are_stale_after_five_seconds_or_three_of_their_gaps(gap_s: float, limit_s: float) -> None:
+    feed = Feed()
+    for _ in range(4):
+        feed.clock.advance(gap_s)
+        assert feed.send(TOPIC, "healthy") is Kind.LABEL
+    feed.clock.advance(limit_s - 0.1)
+    assert feed.view().stale is None
+    feed.clock.advance(0.2)
+    assert feed.view().stale == "nothing new"
+    feed.send(TOPIC, "healthy")
+    feed.clock.advance(limit_s - 0.1)
+    assert feed.view().stale is None, "the silence has not changed what is usual"
+
+
+def test_stale_when_the_service_goes_offline_until_the_next_reading() -> None:
+    feed = Feed()
+    feed.reading()
+    assert feed.send(STATUS, "offline") is Kind.STATUS
+    assert (feed.view().stale, feed.view().service) == ("service offline", "offline")
+    feed.send(STATUS, "online")
+    assert feed.view().stale is None
+    feed.send(STATUS, "offline")
+    feed.clock.advance(0.1)
+    feed.reading()
+    assert feed.view().stale is None
+
+
+def test_an_offline_that_the_broker_kept_says_nothing_of_a_service_that_publishes_labels_only() -> None:
+    feed = Feed()
+    feed.send(STATUS, "offline", retained=True)
+    feed.clock.advance(1)
+    feed.send(TOPIC, "healthy")
+    assert feed.view().stale is None
+
+
+def test_stale_while_the_device_is_offline_but_not_for_another_one() -> None:
+    feed = Feed()
+    feed.send(f"{STATUS}/other", "offline")
+    feed.send(f"{STATUS}/amp1", "offline")
+    feed.reading("unknown")
+    assert feed.view().stale == "device offline"
+    assert feed.view().devices == (("amp1", "offline"), ("other", "offline"))
+    feed.send(f"{STATUS}/amp1", "online")
+    assert feed.view().stale is None
+
+
+def test_stale_without_the_broker() -> None:
+    feed = Feed()
+    feed.reading()
+    assert feed.view(problem="It is away.").stale == "no connection to the broker"
+
+
+def test_what_was_kept_replayed_or_delivered_before_is_not_of_now() -> None:
+    feed = Feed()
+    assert feed.event(retained=True) is Kind.PASSED
+    assert feed.event(replayed=True) is Kind.PASSED
+    assert feed.send(TOPIC, "healthy", retained=True) is Kind.PASSED
+    assert feed.view().label is None
+    assert feed.event("a", sequence=7) is Kind.EVENT
+    assert feed.event("b", sequence=7) is Kind.PASSED
+    assert feed.event("b", sequence=6) is Kind.PASSED
+    assert feed.view().label == "a"
+    assert feed.event("c", sequence=0, boot="b2") is Kind.EVENT, "the service was started anew"
+
+
+def test_what_is_no_event_is_reported_and_changes_nothing() -> None:
+    feed = Feed()
+    feed.reading()
+    before = feed.view()
+    for payload in ("", "healthy", "{}", "[1]", b"\xff\xfe\x00"):
+        assert feed.send(EVENT, payload) is Kind.INVALID
+    assert feed.view() == before
+
+
+def test_when_events_stop_bare_labels_are_shown_again() -> None:
+    feed = Feed()
+    feed.reading("a")
+    feed.send(TOPIC, "b")
+    assert feed.view().label == "a", "its event is on its way"
+    feed.clock.advance(10)
+    feed.send(TOPIC, "b")
+    view = feed.view()
+    assert (view.label, view.stale, view.quality, view.values) == ("b", None, None, ())
+
+
+def test_text_from_the_wire_cannot_steer_a_terminal() -> None:
+    feed = Feed()
+    evil = "a\x1b[2J\x07\x9b\u202eb\nc\ud800"
+    feed.event(evil, device=evil, reasons=[f"{evil}: denormal"], model={"name": evil, "version": evil})
+    feed.event(evil, values={evil: {"value": 1, "unit": evil, "quality": "good", "reason": None}})
+    feed.send(STATUS, b"\x1b[31m")
+    feed.send(f"{STATUS}/\x1b", b"\xff" * 1000)
+    view = feed.view()
+    text = repr([view.label, view.device, view.model, view.reasons, view.service, view.devices, view.changes])
+    assert "\\x1b" not in text
+    assert all(
+        part.isprintable()
+        for part in [view.label or "", view.device or "", view.service or "", *view.devices[0], view.values[0].name]
+    )
+    assert len(view.devices[0][1]) <= 200
+
+
+@given(st.binary(max_size=300))
+def test_any_payload_becomes_printable_text(payload: bytes) -> None:
+    assert printable(payload).isprintable() or payload == b""
+
+
+def test_reasons_in_words() -> None:
+    assert in_words(("no_communication",)) == "no communication"
+    assert in_words(("plate_voltage: out_of_range", "low_confidence")) == "plate_voltage out of range, low confidence"
+
+
+def test_devices_are_bounded() -> None:
+    feed = Feed()
+    for i in range(1000):
+        feed.send(f"{STATUS}/{i}", "online")
+    assert len(feed.view().devices) == 50
+
+
+TOPICS = st.sampled_from([TOPIC, EVENT, STATUS, f"{STATUS}/x", "else"])
+
+
+@given(st.lists(st.tuples(TOPICS, st.binary(max_size=40), st.booleans())))
+def test_no_message_breaks_the_board(messages: list[tuple[str, bytes, bool]]) -> None:
+    feed = Feed()
+    for topic, payload, retained in messages:
+        feed.send(topic, payload, retained=retained)
+        feed.view()
