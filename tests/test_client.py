@@ -308,6 +308,11 @@ def test_a_device_that_has_not_what_the_map_asks_for_is_a_matter_of_configuratio
         for _ in range(2):
             assert source.poll().failure is Reason.CONFIGURATION_ERROR
         source.master.close()
+        without_gaps = polled(slave, TWO)
+        slave.requests.clear()
+        without_gaps.poll()
+        assert len(slave.requests) == 1  # there is nothing to read around
+        without_gaps.master.close()
 
 
 def test_a_device_that_vanishes_while_it_is_read_anew_is_out_of_reach() -> None:

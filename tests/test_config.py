@@ -560,6 +560,11 @@ def test_no_secret_shows_in_an_error_or_its_traceback(tmp_path: Path, text: str)
     assert CANARY not in shown
 
 
+def test_a_password_of_digits_without_quotation_marks_does_not_show(tmp_path: Path) -> None:
+    (line,) = problems(tmp_path, "[mqtt]\npassword = 271828\n")
+    assert line == "mqtt.password (FILE): input should be a valid string"
+
+
 def test_a_secret_in_a_wrong_variable_does_not_show(tmp_path: Path) -> None:
     for name in ("AMPEDGE_PASSWORD", "AMPEDGE_MQTT", "AMPEDGE_MQTT__PASS", "AMPEDGE_TAGS"):
         assert CANARY not in "\n".join(problems(tmp_path, environment={name: CANARY}))
