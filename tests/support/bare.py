@@ -90,6 +90,7 @@ def check(bare: Bare, directory: Path) -> None:
     bare.run("--version")
     for command in ("train", "evaluate"):
         assert 'pip install "ampedge[train]"' in bare.run(command, shipped(DATA), expected=2).stderr
+    assert 'pip install "ampedge[train,broker]"' in bare.run("demo", expected=2).stderr
     assert 'pip install "ampedge[broker]"' in bare.run("serve", "--broker", "embedded", expected=2).stderr
 
     with contextlib.ExitStack() as running:
