@@ -4,8 +4,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.support.mosquitto import Mosquitto
+
+# A busy machine is no failure: examples may take their time.
+settings.register_profile("ampedge", max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("ampedge")
 
 
 @pytest.fixture
