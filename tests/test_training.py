@@ -27,6 +27,7 @@ from ampedge.training import train as training
 from ampedge.training.baselines import baselines
 from ampedge.training.dataset import Dataset, dataset
 from ampedge.training.fit import Epoch, Fitted, Part, class_weights, fit
+from ampedge.training.kept import LastEpochs
 from ampedge.training.quiet import import_keras, quiet
 from ampedge.training.settings import FitSettings, TableSettings
 from ampedge.training.split import split
@@ -100,10 +101,21 @@ def test_patience_stops_and_keeps_the_best_weights() -> None:
     held = Part(part(30, seed=1).inputs, np.roll(part(30, seed=1).targets, 1))  # cannot be learned: it soon gets worse
     stopped = fitted(FitSettings(epochs=60, patience=3, learning_rate=0.01), held)
     losses = [epoch.validation_loss for epoch in stopped.history]
-    assert stopped.kept.number == int(np.argmin(losses)) + 1
-    assert len(losses) == stopped.kept.number + 3 < 60
-    assert evaluated(stopped.model, held)[0] == pytest.approx(stopped.kept.validation_loss, rel=1e-5)
+    assert stopped.kept_epoch == int(np.argmin(losses)) + 1
+    assert len(losses) == stopped.kept_epoch + 3 < 60
+    assert evaluated(stopped.model, held)[0] == pytest.approx(min(losses), rel=1e-5)
     assert len(fitted(FitSettings(epochs=20, learning_rate=0.01), held).history) == 20
+
+
+def test_the_last_fifth_of_the_epochs_is_averaged() -> None:
+    kept = LastEpochs(11)
+    for epoch in range(1, 12):
+        assert not kept.look(epoch, 0.0, [np.array([epoch, -epoch], np.float32)])
+    assert (kept.epoch, kept.averaged) == (11, 2)
+    assert kept.weights()[0].tolist() == [10.5, -10.5]
+    last = fitted(FitSettings(layers=(4,), epochs=9))
+    assert (last.kept_epoch, last.averaged_epochs) == (9, 1)
+    assert evaluated(last.model, part(30, seed=1))[0] == pytest.approx(last.history[-1].validation_loss, rel=1e-5)
 
 
 def test_each_setting_changes_the_weights_and_the_seed_alone_repeats_them() -> None:
@@ -162,6 +174,7 @@ def test_the_manifest_says_where_the_model_comes_from(bundle: Bundle, wine_csv: 
         "split": "stratified",
         "epochs_run": 50,
         "kept_epoch": 50,
+        "averaged_epochs": 10,
     }
     assert {"tensorflow", "keras", "numpy", "scikit-learn", "python", "ampedge"} == set(manifest.training.libraries)
     assert [layer.units for layer in manifest.layers] == [64, 32, 16, 3]

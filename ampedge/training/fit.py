@@ -2,6 +2,7 @@
 
 For a network of this size `Model.fit` spends nearly all its time between the batches.
 The arithmetic here is the same: initialisation, shuffled batches, cross-entropy, Adam.
+What is kept is not the last weights but their mean over the last epochs; see `ampedge.training.kept`.
 """
 
 import math
@@ -13,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ampedge.errors import UsageError
+from ampedge.training.kept import BestEpoch, Kept, LastEpochs
 from ampedge.training.quiet import import_keras, quiet
 from ampedge.training.settings import FitSettings
 
@@ -40,11 +42,15 @@ class Epoch:
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """A compiled Keras model on scaled inputs, its course, and the epoch whose weights it has."""
+    """A compiled Keras model on scaled inputs, and its course.
+
+    Its weights are the mean over the `averaged_epochs` epochs that end with `kept_epoch`.
+    """
 
     model: Any
     history: tuple[Epoch, ...]
-    kept: Epoch
+    kept_epoch: int
+    averaged_epochs: int
 
     def weights(self) -> Weights:
         """Kernel and bias of each layer in order."""
@@ -87,7 +93,8 @@ def fit(
         run_epoch = _epoch_function(model, optimizer, training, validation, settings=settings)
         shuffle = np.random.RandomState(settings.seed)
         history: list[Epoch] = []
-        best: tuple[Epoch, list[Any]] | None = None
+        kept: Kept = BestEpoch(settings.patience) if settings.patience else LastEpochs(settings.epochs)
+        variables = model.trainable_variables
         for number in range(1, settings.epochs + 1):
             order = shuffle.permutation(len(training.targets)).astype(np.int32)
             epoch = Epoch(number, *(float(figure) for figure in run_epoch(tf.constant(order))))
@@ -98,16 +105,12 @@ def fit(
                 )
             history.append(epoch)
             on_epoch(epoch)
-            if settings.patience:
-                if best is None or epoch.validation_loss < best[0].validation_loss:
-                    best = epoch, [variable.numpy() for variable in model.trainable_variables]
-                elif number - best[0].number >= settings.patience:
-                    break
-        if best is not None:
-            for variable, kept in zip(model.trainable_variables, best[1], strict=True):
-                variable.assign(kept)
+            if kept.look(number, epoch.validation_loss, [variable.numpy() for variable in variables]):
+                break
+        for variable, weights in zip(variables, kept.weights(), strict=True):
+            variable.assign(weights)
         model.compile(optimizer, loss="sparse_categorical_crossentropy", metrics=["accuracy"])
-    return Fitted(model, tuple(history), best[0] if best else history[-1])
+    return Fitted(model, tuple(history), kept_epoch=kept.epoch, averaged_epochs=kept.averaged)
 
 
 def class_weights(targets: NDArray[np.int32], classes: int, weighting: str) -> NDArray[np.float32]:

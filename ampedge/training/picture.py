@@ -20,10 +20,10 @@ def history_png(fitted: Fitted) -> bytes:
     _draw(accuracy, "accuracy", history, [e.accuracy for e in history], [e.validation_accuracy for e in history])
     loss.set_ylim(bottom=0)
     accuracy.set_ylim(top=1.005)
-    if fitted.kept is not history[-1]:
+    if fitted.kept_epoch < len(history):
         for axes in (loss, accuracy):
             axes.axvline(
-                fitted.kept.number, color="#6b7280", linestyle=":", label=f"weights kept: epoch {fitted.kept.number}"
+                fitted.kept_epoch, color="#6b7280", linestyle=":", label=f"weights kept: epoch {fitted.kept_epoch}"
             )
     for axes in (loss, accuracy):
         axes.legend(frameon=False)
