@@ -1,12 +1,15 @@
 """The published schema says what events are: every kind follows it, a changed one does not."""
 
 import copy
+import dataclasses
 import json
 from collections.abc import Callable
 from typing import Any
 
 import jsonschema
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from ampedge import config, records, wire
 from ampedge.modbus.codec import encode_row
@@ -27,7 +30,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 @pytest.fixture
 def event(bundle: Bundle) -> Callable[..., dict[str, Any]]:
     """A function that runs a frame through the pipeline and gives the validated event."""
-    origin = wire.Origin(**{name: getattr(ORIGIN, name) for name in ORIGIN.__slots__} | {"classes": bundle.classes})
+    origin = dataclasses.replace(ORIGIN, classes=bundle.classes)
 
     def made(*, min_confidence: float = 0.5, failure: Reason | None = None, **values: float) -> dict[str, Any]:
         row = {tag.name: value for tag, value in zip(bundle.datamap.tags, tiny_row(bundle, "healthy"), strict=True)}
@@ -36,6 +39,34 @@ def event(bundle: Bundle) -> Callable[..., dict[str, Any]]:
         return valid_event(wire.event_payload(record, origin, 7))
 
     return made
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    words=st.lists(st.integers(0, 65535), min_size=10, max_size=10),
+    failure=st.none() | st.sampled_from([Reason.NO_COMMUNICATION, Reason.DEVICE_FAILURE, Reason.CONFIGURATION_ERROR]),
+    time_s=st.floats(0, 4e9),
+    sequence=st.integers(0, 10**12),
+)
+def test_whatever_the_registers_hold_the_event_is_valid_and_comes_back_as_it_was(
+    bundle: Bundle, words: list[int], failure: Reason | None, time_s: float, sequence: int
+) -> None:
+    held = () if failure else tuple((words[i], words[i + 1]) for i in range(0, 10, 2))
+    record = Pipeline(bundle).run(Frame("amplifier", time_s, held, failure))
+    origin = dataclasses.replace(ORIGIN, classes=bundle.classes)
+    payload = wire.event_payload(record, origin, sequence)
+    valid_event(payload)
+    event = wire.parse_event(payload)
+    assert (event.sequence, event.label, event.class_name, event.confidence, event.quality, event.reasons) == (
+        sequence,
+        record.label,
+        record.class_name,
+        record.confidence,
+        record.quality,
+        record.reasons,
+    )
+    assert abs(event.time_s - time_s) <= 0.001
+    assert event.values == {value.name: (value.value, value.unit, value.quality) for value in record.values}
 
 
 def test_the_schema_is_a_schema() -> None:

@@ -238,6 +238,24 @@ def test_what_was_not_acknowledged_is_sent_again_on_the_next_connection(mosquitt
         wait_until(lambda: sub.on("amp/inference/event")[-2:] == ["first", "second"])
 
 
+def test_a_broker_that_hangs_is_noticed_and_the_last_word_is_online(
+    mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "KEEPALIVE_S", 1)
+    monkeypatch.setattr(connection, "_CHECK_S", 0.1)
+    monkeypatch.setattr(connection, "CONNACK_TIMEOUT_S", 0.2)
+    with publishing(mosquitto.port) as publisher:
+        up(publisher)
+        mosquitto.pause()
+        wait_until(lambda: not publisher.connected, what="the silence to be noticed")
+        wait_until(lambda: "does not answer" in (publisher.problem or ""), what="a vain attempt")
+        mosquitto.resume()
+        up(publisher)
+        wait_until(lambda: not publisher._states)  # the wills of the cut connections came, and were taken back
+        with MosquittoSub(mosquitto.port, "amp/status") as sub:
+            wait_until(lambda: sub.on("amp/status")[-1:] == ["online"])
+
+
 def cut(publisher: Publisher) -> None:
     client = publisher._connection.client
     assert client is not None
