@@ -113,7 +113,7 @@ def _read(path: Path, sep: str | None, decimal: str | None, drop_bad_rows: bool)
     encoding, notes = _encoding(path)
     sample = list(islice(_lines(path, encoding), _SAMPLE_LINES))
     hint = _EXCEL_HINT.fullmatch(sample[0]) if sample else None
-    sep = sep or (hint[1] if hint else _recognised(path, sample))
+    sep = sep or _checked_separator(hint and hint[1]) or _recognised(path, sample)
     if sep != ",":
         notes.append(f"The columns are separated by {SEPARATORS.get(sep, repr(sep))}.")
     records = _records(path, _lines(path, encoding), sep)

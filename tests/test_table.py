@@ -166,6 +166,13 @@ def test_options_without_sense_are_usage_errors(tmp_path: Path, option: dict[str
         read_table(written(tmp_path, PLAIN), **option)
 
 
+def test_a_spreadsheets_hint_without_sense_is_not_followed(tmp_path: Path) -> None:
+    path = written(tmp_path, 'sep="\n' + PLAIN)
+    with pytest.raises(UsageError, match="separates no columns"):
+        read_table(path)
+    assert read_table(path, sep=",").columns == COLUMNS
+
+
 @pytest.mark.parametrize("name", ["Status", "statu", "STATUS"])
 def test_a_missing_column_names_the_nearest(tmp_path: Path, name: str) -> None:
     table = read_table(written(tmp_path, PLAIN))
