@@ -33,9 +33,10 @@ class PlainLines:
 class JsonLines:
     """Each event as it came, a line each; `{"label": ...}` for a label that no event follows within a second."""
 
-    def __init__(self, board: Board, say: Callable[[str], None]) -> None:
+    def __init__(self, board: Board, say: Callable[[str], None], *, most: int | None = None) -> None:
         self.counted = 0
         self._say = say
+        self._most = most
         self._status = Status(board, say)
         self._alone: deque[Message] = deque()
         self._said_invalid = False
@@ -52,7 +53,7 @@ class JsonLines:
         self._status.take(kind)
 
     def turn(self, now_s: float) -> None:
-        while self._alone and now_s - self._alone[0].received_s >= _EVENT_DUE_S:
+        while self._alone and now_s - self._alone[0].received_s >= _EVENT_DUE_S and self.counted != self._most:
             self._line(json.dumps({"label": printable(self._alone.popleft().payload)}, ensure_ascii=False))
 
     def _line(self, text: str) -> None:

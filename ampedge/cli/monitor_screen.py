@@ -1,6 +1,5 @@
 """The live view of `monitor`: the board on a terminal."""
 
-import math
 import time
 from collections.abc import Sequence
 from types import TracebackType
@@ -28,7 +27,6 @@ _STALE = "bold white on grey37"
 _QUALITIES = {Quality.GOOD: "green", Quality.UNCERTAIN: "yellow", Quality.BAD: "red"}
 _STATES = {"online": "green", "offline": "bold red"}
 _BARS = "▁▂▃▄▅▆▇█"
-_REDRAW_S = 0.2
 _CONFIDENCE_WIDTH = 30
 _TWO_TABLES_WIDTH = 110
 _OTHER_LINES = 10
@@ -43,7 +41,7 @@ class Screen:
         self._board = board
         self._subscriber = subscriber
         self._where = where
-        self._now_s = -math.inf
+        self._now_s = 0.0
         self._console = Console(highlight=False)
         self._live = Live(console=self._console, screen=True, auto_refresh=False)
 
@@ -52,8 +50,6 @@ class Screen:
             self.counted += 1
 
     def turn(self, now_s: float) -> None:
-        if now_s - self._now_s < _REDRAW_S:
-            return
         self._now_s = now_s
         self._live.update(self._drawn(), refresh=True)
 

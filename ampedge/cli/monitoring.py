@@ -32,7 +32,7 @@ def run(config: Config, *, plain: bool, as_json: bool, count: int | None, timeou
             def say(text: str) -> None:
                 messages.print(text, markup=False)
 
-            lines = JsonLines(board, say) if as_json else PlainLines(board, say)
+            lines = JsonLines(board, say, most=count) if as_json else PlainLines(board, say)
             try:
                 watch(subscriber, board, lines, clock=clock, say=say, count=count, timeout_s=timeout_s)
             except BrokenPipeError:  # whoever read our lines has had enough

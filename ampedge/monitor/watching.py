@@ -9,7 +9,7 @@ from ampedge.errors import UnreachableError
 from ampedge.monitor.board import Board, Kind
 from ampedge.mqtt.subscriber import Message, Subscriber
 
-TURN_S = 0.125
+TURN_S = 0.2
 _PATIENCE_S = 3.0
 
 
@@ -51,12 +51,13 @@ def watch(
         if now_s >= until_s:
             _time_is_up(connection, output, count, timeout_s)
             return
-        message = subscriber.get(min(TURN_S, until_s - now_s))
-        while message is not None:
-            output.take(board.take(message, time_s=clock.time()), message)
-            if count is not None and output.counted >= count:
+        turn_until_s = min(now_s + TURN_S, until_s)
+        while count is None or output.counted < count:
+            message = subscriber.get(turn_until_s - clock.monotonic())
+            if message is not None:
+                output.take(board.take(message, time_s=clock.time()), message)
+            if clock.monotonic() >= turn_until_s:
                 break
-            message = subscriber.get(0)
 
 
 def _time_is_up(connection: "_Connection", output: Output, count: int | None, timeout_s: float | None) -> None:

@@ -48,7 +48,8 @@ class EmbeddedBroker:
         thread, self._thread = self._thread, None
         if thread is not None:
             self._stopping.set()
-            socket.create_connection(self._address).close()
+            with contextlib.suppress(OSError):  # it has ended by itself
+                socket.create_connection(self._address).close()
             thread.join()
 
     def __enter__(self) -> Self:
@@ -131,7 +132,11 @@ async def _let_in(broker: Any, listening: socket.socket, stopping: threading.Eve
     loop = asyncio.get_running_loop()
     guests: dict[asyncio.Task[None], socket.socket] = {}
     while True:
-        connected, _ = await loop.sock_accept(listening)
+        try:
+            connected, _ = await loop.sock_accept(listening)
+        except OSError:  # too many open files, or a client that left while it waited
+            await asyncio.sleep(0.1)
+            continue
         if stopping.is_set():
             break
         guest = asyncio.create_task(_entertain(broker, connected))

@@ -96,6 +96,7 @@ class Connection:
         self._where = f"{mqtt.host}:{mqtt.port}"
         self._closing = threading.Event()
         self._end = _End.FAILED
+        self._answered = False
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
@@ -160,6 +161,7 @@ class Connection:
 
     def _attempt(self) -> _End:
         self._end = _End.OTHER_VERSION
+        self._answered = False
         client = self._make_client(self._versions[0])
         try:
             client.connect(self._mqtt.host, self._mqtt.port, keepalive=KEEPALIVE_S)
@@ -231,6 +233,7 @@ class Connection:
             self._hooks.acknowledged(mid, code.is_failure)
 
     def _connected(self, client: paho.Client, _data: Any, _flags: Any, code: ReasonCode, _properties: Any) -> None:
+        self._answered = True
         if not code.is_failure:
             self.client = client
             self.problem = None
@@ -249,7 +252,7 @@ class Connection:
             reason = f": {code}" if flags.is_disconnect_packet_from_server else ""
             self.problem = f"The connection to the broker at {self._where} was lost{reason}."
             self._went_down(client)
-        elif self.problem is None:
+        elif not self._answered:
             self.problem = f"What answers at {self._where} closed the connection instead of answering."
         self.wake()
 
