@@ -9,8 +9,11 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from ampedge.config import keys
+from ampedge.config import keys, load_config
+from ampedge.model.bundle import load_bundle
+from ampedge.samples import BUNDLE, shipped
 from tests.support import reference
+from tests.support.event_schema import valid_event
 
 ROOT = reference.ROOT
 PAGES = [
@@ -145,3 +148,35 @@ def test_the_picture_of_the_floors_is_the_contract() -> None:
     page = (ROOT / "docs" / "architecture.md").read_text("utf-8")
     picture = page.partition("<!-- floors -->\n\n")[2].partition("\n\n")[0]
     assert [line.strip() for line in picture.splitlines()] == [layer.replace("ampedge.", "") for layer in layers]
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/tutorial.md"])
+def test_shown_figures_are_those_of_the_shipped_model(page: str) -> None:
+    """The pages train on the shipped table at the defaults, as the shipped model was."""
+    text = (ROOT / page).read_text("utf-8")
+    metrics = load_bundle(shipped(BUNDLE)).manifest.metrics
+    columns = [metrics["test"], *(metrics["baselines"][name] for name in ("logistic_regression", "majority_class"))]
+    rows = {
+        name: [column[key] for column in columns] for name, key in (("accuracy", "accuracy"), ("macro-F1", "macro_f1"))
+    }
+    for label, found in metrics["test"]["per_class"].items():
+        rows[f"recall of {label} {found['support']}"] = [column["per_class"][label]["recall"] for column in columns]
+    shown = [" ".join(line.split()) for line in text.splitlines()]
+    missing = [
+        line for name, row in rows.items() if (line := f"{name} {' '.join(f'{x:.3f}' for x in row)}") not in shown
+    ]
+    assert missing == []
+    assert set(re.findall(r"\b20\d\d\.\d\d\.\d\d-[0-9a-f]{8}\b", text)) == {
+        load_bundle(shipped(BUNDLE)).manifest.version
+    }
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_shown_configs_and_events_are_accepted(page: Path, tmp_path: Path) -> None:
+    for language, block in _FENCE.findall(page.read_text("utf-8")):
+        if language == "toml":
+            file = tmp_path / "ampedge.toml"
+            file.write_text(block, "utf-8")
+            load_config(file, environment={})
+        elif language == "json":
+            valid_event(block)
