@@ -7,7 +7,6 @@ that over the bundle (the data map), that over the default.  Everything is check
 import os
 import re
 import socket
-import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,7 +41,7 @@ _TOPIC_CHARACTERS = re.compile(r"[^\x00-\x1f#+\x7f]+")
 class Section(BaseModel):
     """Base of every section: strict types, no unknown key, frozen once read."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False, defer_build=True)
 
 
 def _plain_host(host: str | None) -> str | None:
@@ -199,9 +198,9 @@ class Settings(Section):
     model: str | None = Field(
         None, description="Bundle directory or .ampedge file, from here or from this file's place."
     )
-    modbus: ModbusSection = ModbusSection()
-    mqtt: MqttSection = MqttSection()
-    decision: DecisionSection = DecisionSection()
+    modbus: ModbusSection = Field(default_factory=ModbusSection)
+    mqtt: MqttSection = Field(default_factory=MqttSection)
+    decision: DecisionSection = Field(default_factory=DecisionSection)
     tags: tuple[TagSection, ...] = Field((), strict=False)
 
     @field_validator("device")
@@ -298,7 +297,7 @@ def load_config(
     if file is None and Path(DEFAULT_FILE).is_file():
         file = Path(DEFAULT_FILE)
     lines: list[str] = []
-    merged: dict[str, Any] = {}
+    merged: dict[str, Any] = {name: {} for name in ("modbus", "mqtt", "decision")}
     sources: dict[str, str] = {}
     if file is not None:
         for path, value in _flat(_parsed(file)):
@@ -334,6 +333,8 @@ def keys(section: type[BaseModel] = Settings, prefix: str = "") -> Iterator[tupl
 
 
 def _parsed(file: Path) -> dict[str, Any]:
+    import tomllib
+
     try:
         return tomllib.loads(file.read_text("utf-8-sig"))
     except OSError as error:

@@ -13,7 +13,7 @@ PROTOCOL = 1
 class Part(BaseModel):
     """Base of every part of the manifest: frozen, strict, no unknown field, only finite numbers."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False, defer_build=True)
 
 
 class Feature(Part):
