@@ -68,7 +68,9 @@ def main() -> None:
     print(f"C loop:         {statistics.median(plain):8.0f} us wall")
     print(f"published loop: {'':21} {published_cpu:8.0f} us CPU")
     print(f"wall time, serve to C loop: {to_c:.2f} (promised: at most 4)")
-    print(f"CPU time, serve to published loop: 1/{published_cpu / statistics.median(cpu):.0f} (promised: at most 1/100)")
+    print(
+        f"CPU time, serve to published loop: 1/{published_cpu / statistics.median(cpu):.0f} (promised: at most 1/100)"
+    )
 
 
 if __name__ == "__main__":

@@ -81,7 +81,9 @@ class Parts:
 
     def start(self, *command: str) -> "subprocess.Popen[bytes]":
         """Run a command until the benchmark ends."""
-        process = subprocess.Popen(command, cwd=ROOT, env=COMPILED, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        process = subprocess.Popen(
+            command, cwd=ROOT, env=COMPILED, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
         self._stack.callback(self.stop, process)
         return process
 
