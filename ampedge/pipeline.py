@@ -6,7 +6,7 @@ The same object runs in `serve`, `evaluate` and `collect`: what was evaluated is
 It is pure given a frame; nothing here touches a socket, a file or a clock.
 """
 
-import dataclasses
+import math
 
 import numpy as np
 
@@ -71,6 +71,7 @@ class Pipeline:
         self.min_confidence = min_confidence
         envelopes = {feature.name: feature.envelope for feature in bundle.manifest.features}
         self._reader = Reader(self.datamap, envelopes)
+        self._classes = bundle.classes
         self._select = selector(self.datamap.names, bundle.manifest.feature_names)
         self._stages = (self._reader_stage, self._select_stage, self._infer, self._decide)
 
@@ -87,20 +88,25 @@ class Pipeline:
     def _select_stage(self, record: Record) -> Record:
         if record.quality is Quality.BAD:
             return record
-        return dataclasses.replace(record, vector=self._select(record.values))
+        return Record(record.frame, record.values, record.quality, record.reasons, self._select(record.values))
 
     def _infer(self, record: Record) -> Record:
         if record.vector is None:
             return record
         found = self.bundle.probabilities(np.array([record.vector], dtype=np.float64))[0]
-        if not np.isfinite(found).all():  # far outside training, beyond the model's arithmetic: no answer
-            return record
         best = int(found.argmax())
-        return dataclasses.replace(
-            record,
-            probabilities=tuple(found.tolist()),
-            class_name=self.bundle.manifest.classes[best],
-            confidence=float(found[best]),
+        confidence = float(found[best])
+        if not math.isfinite(confidence):  # far outside training, beyond the model's arithmetic: no answer
+            return record
+        return Record(
+            record.frame,
+            record.values,
+            record.quality,
+            record.reasons,
+            record.vector,
+            tuple(found.tolist()),
+            self._classes[best],
+            confidence,
         )
 
     def _decide(self, record: Record) -> Record:
@@ -113,5 +119,14 @@ class Pipeline:
             outside_training=any(value.reason is Reason.OUTSIDE_TRAINING for value in record.values),
             min_confidence=self.min_confidence,
         )
-        reasons = record.reasons if reason is None else (*record.reasons, reason)
-        return dataclasses.replace(record, label=label, reasons=reasons)
+        return Record(
+            record.frame,
+            record.values,
+            record.quality,
+            record.reasons if reason is None else (*record.reasons, reason),
+            record.vector,
+            record.probabilities,
+            record.class_name,
+            record.confidence,
+            label,
+        )
