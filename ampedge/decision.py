@@ -1,5 +1,7 @@
 """From what the model says to what is published: the label, or `unknown` where it cannot be trusted."""
 
+import math
+
 from ampedge.records import UNKNOWN, Quality, Reason
 
 
@@ -12,3 +14,8 @@ def decide(
     if confidence < min_confidence:
         return UNKNOWN, Reason.LOW_CONFIDENCE
     return class_name, None
+
+
+def in_percent(confidence: float) -> str:
+    """A confidence for people, rounded down: only certainty is shown as 100 %."""
+    return f"{math.floor(confidence * 1000) / 10:.1f}%"

@@ -2,6 +2,7 @@
 
 from rich.text import Text
 
+from ampedge.decision import in_percent
 from ampedge.records import UNKNOWN, Quality
 from ampedge.service.service import Snapshot
 
@@ -17,7 +18,7 @@ def line(snapshot: Snapshot, normal: str) -> Text:
     style = "bold yellow" if record.label == UNKNOWN else "bold green" if record.label == normal else "bold red"
     text.append(f" {record.label} ", style)
     if record.confidence is not None:
-        text.append(f" {record.confidence:.0%} ")
+        text.append(f" {in_percent(record.confidence)} ")
     text.append(f" {record.quality} ", _STYLES[record.quality])
     if record.reasons:
         text.append(f"({', '.join(record.reasons)}) ", "dim")
@@ -26,5 +27,5 @@ def line(snapshot: Snapshot, normal: str) -> Text:
     if snapshot.dropped:
         text.append(f", {snapshot.dropped} dropped", "red")
     if snapshot.skipped:
-        text.append(f"  {snapshot.skipped} polls skipped", "red")
+        text.append(f"  {snapshot.skipped} skipped", "red")
     return text

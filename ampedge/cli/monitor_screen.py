@@ -13,6 +13,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from ampedge.decision import in_percent
 from ampedge.monitor.board import HISTORY, Board, Kind, TagRow, Tone, View, in_words
 from ampedge.mqtt.subscriber import Message, Subscriber
 from ampedge.records import Quality
@@ -113,7 +114,7 @@ def _certainty(view: View) -> Text:
     if view.confidence is not None:
         filled = round(min(1.0, max(0.0, view.confidence)) * _CONFIDENCE_WIDTH)
         text.append("━" * filled, "cyan").append("━" * (_CONFIDENCE_WIDTH - filled), "grey37")
-        text.append(f" {view.confidence:.1%}   ")
+        text.append(f" {in_percent(view.confidence)}   ")
     text.append(view.quality, _QUALITIES[view.quality])
     if view.reasons:
         text.append(f": {in_words(view.reasons)}")

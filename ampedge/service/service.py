@@ -8,12 +8,14 @@ The slave and the broker are imported only where they are hosted, which is not i
 import secrets
 import threading
 import time
+from collections import deque
 from contextlib import ExitStack
 from dataclasses import dataclass
 from types import TracebackType
 
 from ampedge.clock import SystemClock
 from ampedge.config import EMBEDDED_BROKER, Config
+from ampedge.decision import in_percent
 from ampedge.errors import ConfigError, did_you_mean
 from ampedge.log import logger
 from ampedge.modbus.client import Master
@@ -28,6 +30,7 @@ from ampedge.wire import Origin, event_payload
 
 _STOP_S = 1.0
 _BROKER_S = 1.0
+_RATE_EVENTS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +78,7 @@ class Service:
         self._latest: tuple[Record, float] | None = None
         self._sequence = 0
         self._online: bool | None = None
-        self._began_s = self._clock.monotonic()
+        self._emitted_s: deque[float] = deque(maxlen=_RATE_EVENTS)
 
     def __enter__(self) -> "Service":
         with ExitStack() as started:
@@ -85,7 +88,6 @@ class Service:
             self._poller = self._make_poller(host, port)
             self.publisher.start()
             started.callback(self.publisher.stop, _STOP_S)
-            self._began_s = self._clock.monotonic()
             self._thread.start()
             started.callback(self._stop_polling)
             self._started = started.pop_all()
@@ -151,7 +153,7 @@ class Service:
             record=None if latest is None else latest[0],
             age_s=0.0 if latest is None else now_s - latest[1],
             events=self._sequence,
-            rate=self._sequence / max(now_s - self._began_s, 1e-9),
+            rate=_rate(tuple(self._emitted_s)),
             skipped=0 if self._poller is None else self._poller.skipped,
             connected=self.publisher.connected,
             delivered=self.publisher.delivered,
@@ -185,6 +187,7 @@ class Service:
             self.publisher.announce(online)
         self.publisher.publish(record.label, event_payload(record, self.origin, self._sequence))
         self._sequence += 1
+        self._emitted_s.append(self._clock.monotonic())
         previous, self._latest = self._latest, (record, self._clock.monotonic())
         if previous is None or _said(previous[0]) != _said(record):
             logger.info("%s", sentence(record))
@@ -203,11 +206,16 @@ def normal_label(config: Config, bundle: Bundle) -> str:
 
 def sentence(record: Record) -> str:
     """The record in a line, for people."""
-    confidence = "" if record.confidence is None else f" {record.confidence:.2f}"
+    confidence = "" if record.confidence is None else f" {in_percent(record.confidence)}"
     said = f"{record.label}{confidence if record.label != UNKNOWN else ''}, quality {record.quality}"
     if record.reasons:
         said += f" ({', '.join(record.reasons)})"
     return f"{said}. {record.frame.detail}" if record.frame.detail else f"{said}."
+
+
+def _rate(times_s: tuple[float, ...]) -> float:
+    """Events a second among the latest ones."""
+    return (len(times_s) - 1) / (times_s[-1] - times_s[0]) if len(times_s) > 1 else 0.0
 
 
 def _said(record: Record) -> tuple[object, ...]:
