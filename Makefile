@@ -86,7 +86,8 @@ $(BIN)/uv:
 
 .PHONY: venv-module
 venv-module:
-	$(call debian,python3-venv,It is needed to make a virtual environment.)
+	$(call debian,python3-venv,A virtual environment needs it.)
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { echo "Install that first, then run make again."; exit 1; }
 
 $(VENV)/.demo: $(BIN)/uv requirements.lock pyproject.toml
 	@echo "Installing ampedge with what training needs ..."
