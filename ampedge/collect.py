@@ -22,6 +22,7 @@ from ampedge.records import UNKNOWN, Quality, Record
 LABEL = "status"
 _SYNC_S = 2.0
 _LONGEST_LINE = 1 << 16
+_LONGEST_LABEL = 64
 
 
 @dataclass(slots=True)
@@ -36,8 +37,11 @@ class Tally:
 def checked_label(label: str) -> str:
     """The label without outer spaces; raises UsageError for one that no row may be given."""
     name = label.strip()
-    if not name or not name.isprintable():
-        raise UsageError(f"--label {label!r}: that is no label.", "Name the state that the device is in now.")
+    if not name or not name.isprintable() or len(name) > _LONGEST_LABEL:
+        raise UsageError(
+            f"--label {name[:_LONGEST_LABEL]!r}: a label has 1 to {_LONGEST_LABEL} characters, all of them printable.",
+            "Name the state that the device is in now.",
+        )
     if name.casefold() == UNKNOWN:
         raise UsageError(
             f"--label {label}: {UNKNOWN!r} is what a reading gets that no class may be given to.",
@@ -110,6 +114,8 @@ class GrowingTable:
 
     def __enter__(self) -> Self:
         try:
+            if self.path.exists() and not self.path.is_file():
+                raise UsageError(f"{self.path} cannot be written: it is no file.", "Choose another place with --out.")
             self._end = self.path.stat().st_size if self.path.exists() else 0
             if self._end:
                 with self.path.open("rb") as old:

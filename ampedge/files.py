@@ -30,7 +30,7 @@ def replaced_directory(path: Path) -> Iterator[Path]:
     import shutil
     import tempfile
 
-    path = path.resolve()
+    path = Path(os.path.realpath(path))  # unlike resolve, silent about links in a circle: the system reports them
     path.parent.mkdir(parents=True, exist_ok=True)
     made = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
     old = made.with_name(made.name + ".old")

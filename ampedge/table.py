@@ -8,6 +8,7 @@ import codecs
 import csv
 import math
 import re
+import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,10 +22,12 @@ SEPARATORS = {",": "','", ";": "';'", "\t": "tab", "|": "'|'"}
 
 _SAMPLE_LINES = 200
 _CHUNK_BYTES = 1 << 20
+_LONGEST_LINE = 1 << 22
+_SHOWN = 60
 _NUMBERS = {
     sign: re.compile(rf"[+-]?(?:[0-9]+(?:{sign}[0-9]*)?|{sign}[0-9]+)(?:[eE][+-]?[0-9]+)?") for sign in (r"\.", ",")
 }
-_THOUSANDS = re.compile(r"[+-]?[1-9][0-9]{0,2},[0-9]{3}")
+_THOUSANDS = re.compile(r"[+-]?[1-9][0-9]{0,2}[,.][0-9]{3}")
 _EXCEL_HINT = re.compile(r"sep=(.)\r?\n?", re.IGNORECASE)
 
 
@@ -98,11 +101,24 @@ def read_table(path: Path, *, sep: str | None = None, decimal: str | None = None
         ) from error
 
 
+def shown(cell: str) -> str:
+    """A cell as messages quote it, cut where it is long."""
+    return repr(cell) if len(cell) <= _SHOWN else f"{cell[:_SHOWN]!r}..."
+
+
 def _checked_separator(sep: str | None) -> str | None:
     sep = {"tab": "\t", "\\t": "\t"}.get(sep or "", sep)
     if sep is not None and (len(sep) != 1 or sep in '"\r\n\0 .' or sep.isalnum()):
         raise UsageError(f"--sep {sep!r}: that separates no columns.", "Give one of --sep ',' ';' '|' tab.")
     return sep
+
+
+def _hinted(path: Path, sep: str | None) -> str | None:
+    """The separator that the first line of a spreadsheet's file names."""
+    try:
+        return _checked_separator(sep)
+    except UsageError as error:
+        raise DataError(f"{path}, line 1: 'sep={sep}' names no separator.", error.remedy) from error
 
 
 def _neighbours(path: Path) -> list[str]:
@@ -113,7 +129,7 @@ def _read(path: Path, sep: str | None, decimal: str | None, drop_bad_rows: bool)
     encoding, notes = _encoding(path)
     sample = list(islice(_lines(path, encoding), _SAMPLE_LINES))
     hint = _EXCEL_HINT.fullmatch(sample[0]) if sample else None
-    sep = sep or _checked_separator(hint and hint[1]) or _recognised(path, sample)
+    sep = sep or _hinted(path, hint[1] if hint else None) or _recognised(path, sample)
     if sep != ",":
         notes.append(f"The columns are separated by {SEPARATORS.get(sep, repr(sep))}.")
     records = _records(path, _lines(path, encoding), sep)
@@ -128,7 +144,7 @@ def _read(path: Path, sep: str | None, decimal: str | None, drop_bad_rows: bool)
             signs.look(row)
     if not rows:
         raise DataError(f"{path} has a header but no rows.", "Give a table with at least one row below its header.")
-    decimal = decimal or signs.verdict()
+    decimal = decimal or signs.verdict(sep)
     if decimal == ",":
         notes.append("The decimal sign is a comma.")
     return Table(path, columns, rows, decimal, tuple(notes))
@@ -166,6 +182,8 @@ def _encoding(path: Path) -> tuple[str, list[str]]:
             raise DataError(f"{path} is empty.", "Give a table with a header line and rows.")
         if start.startswith(b"PK\x03\x04"):
             raise DataError(f"{path} is a workbook or an archive, not text.", "Save the sheet as CSV in UTF-8.")
+        if not start.strip(b"\0"):
+            raise DataError(f"{path} holds nothing but NUL bytes.", "The file is damaged or no text; save it anew.")
         if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
             return "utf-16", ["The file is in UTF-16."]
         for encoding, zeros in (("utf-16-le", start[1:200:2]), ("utf-16-be", start[0:200:2])):
@@ -187,7 +205,9 @@ def _encoding(path: Path) -> tuple[str, list[str]]:
 
 def _lines(path: Path, encoding: str) -> Iterator[str]:
     with path.open(encoding=encoding, newline="") as file:
-        for at, line in enumerate(file, 1):
+        for at, line in enumerate(iter(lambda: file.readline(_LONGEST_LINE), ""), 1):
+            if len(line) == _LONGEST_LINE:
+                raise DataError(f"{path}, line {at}: it is longer than a line of a table.", "Give a CSV file.")
             if "\0" in line:
                 raise DataError(
                     f"{path}, line {at}: there is a NUL byte.", "The file is damaged or no text; save it anew."
@@ -239,6 +259,12 @@ def _header(path: Path, row: Row | None, notes: list[str]) -> tuple[str, ...]:
                 f"{path}, line {row.line}: column {at} of {len(columns)} has no name.",
                 "Name it in the header or delete it (a separator at the end of the line makes an empty one).",
             )
+        if unseen := [sign for sign in name if unicodedata.category(sign) in ("Cc", "Cf") and not sign.isspace()]:
+            raise DataError(
+                f"{path}, line {row.line}: the name of column {at}, {shown(name)}, holds a character that cannot be "
+                f"seen (U+{ord(unseen[0]):04X}).",
+                "Type the name anew in the header.",
+            )
         if name in columns[: at - 1]:
             raise DataError(
                 f"{path}, line {row.line}: two columns are named {name!r}.", "Rename or delete one of them."
@@ -275,6 +301,7 @@ class _DecimalSigns:
     point: str = ""
     comma: str = ""
     doubtful: str = ""
+    doubtful_point: str = ""
 
     def look(self, row: Row) -> None:
         """Keep the first cell of each kind, as `line, column: cell`."""
@@ -287,18 +314,29 @@ class _DecimalSigns:
                         self.doubtful = self.doubtful or where
                     else:
                         self.comma = where
-            elif not self.point and "." in cell and _NUMBERS[r"\."].fullmatch(cell.strip(" \t")):
-                self.point = f"line {row.line}, column {name!r}: {cell.strip()!r}"
+            elif not self.point and "." in cell:
+                text = cell.strip(" \t")
+                if _NUMBERS[r"\."].fullmatch(text):
+                    where = f"line {row.line}, column {name!r}: {text!r}"
+                    if _THOUSANDS.fullmatch(text):
+                        self.doubtful_point = self.doubtful_point or where
+                    else:
+                        self.point = where
 
-    def verdict(self) -> str:
-        """The sign, or DataError where the cells leave a doubt."""
-        comma = self.comma or self.doubtful
+    def verdict(self, sep: str) -> str:
+        """The sign, or DataError where the cells leave a doubt; where commas separate, a point is the decimal one."""
+        comma, point = self.comma or self.doubtful, self.point or self.doubtful_point
         remedy = "Say which sign is the decimal one: --decimal ',' or --decimal '.'; the other then makes a text."
-        if comma and self.point:
-            raise DataError(f"{self.path} has decimal commas ({comma}) and decimal points ({self.point}).", remedy)
+        if comma and point:
+            raise DataError(f"{self.path} has decimal commas ({comma}) and decimal points ({point}).", remedy)
         if self.doubtful and not self.comma:
             raise DataError(
                 f"{self.path}, {self.doubtful}: the comma may be a decimal comma or a thousands separator.",
                 "Say --decimal ',' if it is the decimal comma. Thousands separators must be taken out of the file.",
+            )
+        if self.doubtful_point and not self.point and sep != ",":
+            raise DataError(
+                f"{self.path}, {self.doubtful_point}: the point may be a decimal point or a thousands separator.",
+                "Say --decimal '.' if it is the decimal point. Thousands separators must be taken out of the file.",
             )
         return "," if self.comma else "."

@@ -198,6 +198,17 @@ def test_stale_without_the_broker() -> None:
     assert feed.view(problem="It is away.").stale == "no connection to the broker"
 
 
+def test_a_stale_label_has_no_rate() -> None:
+    feed = Feed()
+    for _ in range(3):
+        feed.reading()
+        feed.clock.advance(0.99)
+    assert feed.view().rate > 0
+    feed.clock.advance(60)
+    assert feed.view().stale is not None
+    assert feed.view().rate == 0
+
+
 def test_what_was_kept_replayed_or_delivered_before_is_not_of_now() -> None:
     feed = Feed()
     assert feed.event(retained=True) is Kind.PASSED

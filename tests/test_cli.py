@@ -70,6 +70,13 @@ def test_a_bug_says_that_it_is_one_without_a_traceback(raising) -> None:
     assert "Traceback" not in error
 
 
+def test_a_place_that_the_system_refuses_is_no_bug(raising) -> None:
+    code, out, error = raising(OSError(36, "File name too long", "there"))
+    assert (code, out) == (2, "")
+    assert error == "Error: there: File name too long.\nGive another path.\n"
+    assert raising(OSError(9, "Bad file descriptor"))[0] == 1
+
+
 @pytest.mark.parametrize("error", [DataError("No.", "Yes."), ZeroDivisionError("x")])
 def test_debug_lets_the_traceback_through(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
     def command(**_: object) -> None:
@@ -153,6 +160,8 @@ def test_brokers(tmp_path: Path, broker: str, host: str, port: int) -> None:
         "x:\u0661",
         "[x",
         "[]",
+        "[edge.local]",
+        "[edge]:1883",
         "edge:hunter2@x",
         "mqtt://x",
     ],

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import signal
 from collections.abc import Iterator
 
@@ -92,7 +93,7 @@ def test_a_device_that_is_not_there_at_the_start(tmp_path):
     assert not path.exists()
 
 
-@pytest.mark.parametrize("label", ["unknown", " Unknown ", "", "  ", "a\nb"])
+@pytest.mark.parametrize("label", ["unknown", " Unknown ", "", "  ", "a\nb", "x" * 65])
 def test_labels_that_no_row_may_be_given(label):
     with pytest.raises(UsageError, match="--label"):
         checked_label(label)
@@ -149,6 +150,10 @@ class TestTable:
             self.grow(tmp_path / "nowhere" / "data.csv")
         with pytest.raises(UsageError, match="cannot be written"):
             self.grow(tmp_path)
+        os.mkfifo(tmp_path / "pipe")
+        with pytest.raises(UsageError, match="it is no file"):
+            self.grow(tmp_path / "pipe")
+        assert (tmp_path / "pipe").exists()
 
     def test_no_row_no_file(self, tmp_path):
         self.grow(tmp_path / "data.csv")

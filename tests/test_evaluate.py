@@ -134,6 +134,12 @@ class TestWhatIsScored:
             evaluate(bundle, rows, scored=what), confusion_png([[1, 0, 0], [0, 1, 0]], CLASSES)
         )
 
+    def test_the_training_table_with_rows_added_is_scored_with_a_warning(self, bundle: Bundle, tmp_path: Path) -> None:
+        held_out = table_text(["x0", "x1"], ROWS)
+        for text, warnings in ((held_out, 0), (held_out + "3,1,cold\n", 1), (held_out.replace("19", "18"), 0)):
+            rows, _ = rows_to_score(bundle, table(tmp_path, text))
+            assert sum("the figures flatter it" in note for note in rows.notes) == warnings
+
     def test_another_table_is_scored_whole(self, bundle: Bundle, tmp_path: Path) -> None:
         """Its columns stand in another order, beside one that the model does not know."""
         text = "note,status,x1,x0\nfirst,warm,1,20\nsecond,cold,1,0\n"

@@ -127,3 +127,13 @@ def test_relative_paths_are_taken_from_where_the_user_is(tmp_path: Path, monkeyp
     with replaced_directory(Path("model")) as made:
         (made / "y").touch()
     assert everything(tmp_path) == ["model", "model/y", "x"]
+
+
+def test_links_in_a_circle_are_an_error_of_the_system(tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    with (
+        pytest.raises(OSError, match=r"symbolic link|File exists|Not a directory"),
+        replaced_directory(tmp_path / "loop") as made,
+    ):
+        (made / "x").touch()
+    assert [path.name for path in tmp_path.iterdir()] == ["loop"]

@@ -230,12 +230,12 @@ def test_what_was_not_acknowledged_is_sent_again_on_the_next_connection(mosquitt
             up(publisher)
             mosquitto.pause()
             assert publisher.publish("healthy", b"first")
-            assert publisher.publish("healthy", b"second")
+            assert publisher.publish("healthy", b'{"n":2,"replayed":false}')
             cut(publisher)
             wait_until(lambda: not publisher.connected)
             mosquitto.resume()
             wait_until(lambda: publisher.delivered == 2)
-        wait_until(lambda: sub.on("amp/inference/event")[-2:] == ["first", "second"])
+        wait_until(lambda: sub.on("amp/inference/event")[-2:] == ["first", '{"n":2,"replayed":true}'])
 
 
 def test_a_broker_that_hangs_is_noticed_and_the_last_word_is_online(

@@ -7,6 +7,7 @@ from collections import deque
 from itertools import islice
 
 import pytest
+import typer
 
 from ampedge.cli import plays
 from ampedge.cli.app import app
@@ -355,6 +356,7 @@ class TestCommand:
             (["samples.csv", "--min-score", "0.5"], UsageError, "--min-score says nothing without --check"),
             (["samples.csv", "--timeout", "5"], UsageError, "--timeout says nothing without --check"),
             (["samples.csv", "--seed", "5"], UsageError, "--seed says nothing without --shuffle"),
+            (["samples.csv", "--loop", "--count", "5"], UsageError, "--loop and --count contradict each other"),
             (["sample.csv"], DataError, "sample.csv cannot be read"),
             (["samples.csv", "--label", "state"], DataError, "no column 'state'"),
             ([], UsageError, "samples that ampedge ships are the amplifier's"),
@@ -367,6 +369,12 @@ class TestCommand:
         with pytest.raises(error, match=problem) as refused:
             simulate("--port", site.port, *arguments)
         assert refused.value.remedy
+        assert site.requests == []
+
+    @pytest.mark.parametrize("arguments", [["--interval", "inf"], ["--interval", "1e300"], ["--timeout", "inf"]])
+    def test_times_beyond_any_clock_are_refused(self, site, arguments):
+        with pytest.raises(typer.BadParameter, match="is not in the range"):
+            simulate("--port", site.port, "samples.csv", "--check", *arguments)
         assert site.requests == []
 
     def test_exit_code_of_a_slave_that_is_not_there(self, site, tmp_path):

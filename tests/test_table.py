@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ampedge.errors import DataError, UsageError
-from ampedge.table import number, read_table
+from ampedge.table import number, read_table, shown
 
 PLAIN = "a,b,status\n1.5,2,x\n3.5,4,y\n"
 COLUMNS = ("a", "b", "status")
@@ -129,6 +129,19 @@ BAD = [
     ("a;b\n1,5;1.5\n", "decimal commas (line 2, column 'a': '1,5') and decimal points", "--decimal ',' or"),
     ("a;b\n1,500;x\n2,125;y\n", "line 2, column 'a': '1,500'", "--decimal ','"),
     ('a,b\n"1,500",1.5\n', "decimal commas", "--decimal"),
+    ("a;b\n1,5;1.500\n", "decimal points (line 2, column 'b': '1.500')", "--decimal"),
+    ("a;b\n1.500;x\n760;y\n", "line 2, column 'a': '1.500': the point may be", "--decimal '.'"),
+    ("a\tb\n12.345\tx\n", "a thousands separator", "--decimal '.'"),
+    ("sep=x\n" + PLAIN, "line 1: 'sep=x' names no separator", "--sep"),
+    (
+        "\ufeff\ufeff" + PLAIN,
+        "the name of column 1, '\\ufeffa', holds a character that cannot be seen (U+FEFF)",
+        "anew",
+    ),
+    (PLAIN.replace("b,", "b\u200b,", 1), "the name of column 2", "Type the name anew"),
+    (PLAIN.replace("b,", "\x1b[31mb,", 1), "(U+001B)", "Type the name anew"),
+    (b"\0" * 3000, "nothing but NUL bytes", "no text"),
+    ("a,b" + "x" * (1 << 22), "line 1: it is longer than a line", "CSV"),
 ]
 
 
@@ -166,9 +179,38 @@ def test_options_without_sense_are_usage_errors(tmp_path: Path, option: dict[str
         read_table(written(tmp_path, PLAIN), **option)
 
 
+@pytest.mark.parametrize(
+    ("content", "value"),
+    [
+        ("a,b\n1.500,x\n", 1.5),
+        ("a;b\n1.500;x\n0.250;y\n", 1.5),
+        ("a;b\n1.500;x\n2.25;y\n", 1.5),
+        ("a;b\n1.500\u0020;x\n-2.5;y\n", 1.5),
+    ],
+)
+def test_three_digits_behind_a_point_are_decimals_where_nothing_speaks_against_it(
+    tmp_path: Path, content: str, value: float
+) -> None:
+    table = read_table(written(tmp_path, content))
+    assert number(table.rows[0].cells[0], table.decimal) == value
+
+
+def test_a_doubtful_point_is_settled_by_the_option(tmp_path: Path) -> None:
+    path = written(tmp_path, "a;b\n1.500;x\n")
+    table = read_table(path, decimal=".")
+    assert number(table.rows[0].cells[0], table.decimal) == 1.5
+    table = read_table(path, decimal=",")
+    assert number(table.rows[0].cells[0], table.decimal) is None
+
+
+def test_long_cells_are_cut_in_messages() -> None:
+    assert shown("5 V") == "'5 V'"
+    assert shown("1" * 5000) == repr("1" * 60) + "..."
+
+
 def test_a_spreadsheets_hint_without_sense_is_not_followed(tmp_path: Path) -> None:
     path = written(tmp_path, 'sep="\n' + PLAIN)
-    with pytest.raises(UsageError, match="separates no columns"):
+    with pytest.raises(DataError, match="names no separator"):
         read_table(path)
     assert read_table(path, sep=",").columns == COLUMNS
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ampedge.config import load_config
-from ampedge.datamap import DataMap
+from ampedge.datamap import DataMap, Tag
 from ampedge.errors import DataError, UsageError
 from ampedge.table import read_table
 from ampedge.training.checks import check
@@ -109,6 +109,17 @@ def test_a_group_column_is_pointed_out(tmp_path: Path) -> None:
         assert not any("--group" in note for note in made(path, **settings).notes)
 
 
+def test_a_group_column_is_pointed_out_where_tags_or_options_choose_the_features(tmp_path: Path) -> None:
+    path = write(tmp_path, with_column("batch", FEW))
+    tags = DataMap((Tag("speed", 0), Tag("torque", 2)))
+    for features, datamap in ((("speed", "torque"), None), (None, tags)):
+        free = TableSettings(features=features)
+        assert any("--group batch" in note for note in dataset(read_table(path), free, datamap).notes)
+        grouped = TableSettings(features=features, group="batch")
+        assert dataset(read_table(path), grouped, datamap).notes == ()
+    assert made(path, features=("batch", "torque")).notes == (), "it was named as a measurement"
+
+
 def test_drop_and_features_choose_the_columns(tmp_path: Path) -> None:
     path = write(tmp_path, COLUMNS)
     assert made(path, drop=("speed",)).features == ("torque",)
@@ -161,6 +172,7 @@ BAD = [
     (with_cell("torque", 9, ""), "line 11, column 'torque': the cell is empty", "--drop-bad-rows"),
     (with_cell("torque", 9, "0x1F"), "'0x1F' is not a number", "--drop-bad-rows"),
     (with_cell("status", 1, " "), "line 3, column 'status': there is no label", "--drop-bad-rows"),
+    (with_cell("status", 1, "\uff55nknown"), "is kept for readings", "another label"),
     (with_cell("status", 1, "Unknown"), "line 3, column 'status': the label 'Unknown' is kept for", "another label"),
     (with_cell("status", 1, "x" * 65), "is no name for a class", "at most 64"),
     (with_cell("status", 1, "a\x1bb"), "'a\\x1bb' is no name for a class", "printable"),
@@ -171,7 +183,7 @@ BAD = [
     ({"remark": ["fine"] * ROWS, "status": STATUS}, "no column of measurements", "--features"),
     (with_column("gain", CONSTANT), "the column 'gain' is 7 in every row", "--drop gain"),
     (with_column("code", GIVEAWAY), "'code' gives the label away: each of its 2 values", "--drop code"),
-    (with_column("flow\x01l", TORQUE), "'flow\\x01l' cannot be the name of a tag", "Rename it in the header"),
+    (with_column("flow\tl", TORQUE), "'flow\\tl' cannot be the name of a tag", "Rename it in the header"),
     (with_column("v" * 65, TORQUE), "cannot be the name of a tag", "--drop"),
     (with_column("big", ["1e39", *TORQUE[1:]]), "1e+39 does not fit tag 'big' (float32", "type or scale"),
     (with_column("huge", [f"{cell}e200" for cell in TORQUE]), "the column 'huge' goes from", "another unit"),

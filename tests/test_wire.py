@@ -1,5 +1,6 @@
 """Events read back: what was written, and anything else a broker may carry."""
 
+import dataclasses
 import json
 import math
 from typing import Any
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ampedge.records import Frame, Quality, Reason, Record, TagValue
-from ampedge.wire import Event, Origin, event_payload, parse_event, rfc3339
+from ampedge.wire import Event, Origin, as_replayed, event_payload, parse_event, rfc3339
 
 ORIGIN = Origin("pump", "b007", "tiny", "1", ("bad", "fine"), "fine", 0.5)
 RECORD = Record(
@@ -23,6 +24,13 @@ RECORD = Record(
     0.75,
     "fine",
 )
+
+
+def test_an_event_that_is_sent_again_says_so() -> None:
+    record = dataclasses.replace(RECORD, values=(TagValue("replayed", None, '"replayed":false', Quality.BAD),))
+    later = event_payload(record, ORIGIN, 7, replayed=True)
+    assert as_replayed(event_payload(record, ORIGIN, 7)) == later
+    assert as_replayed(later) == later
 
 
 def test_an_event_comes_back_as_it_was() -> None:

@@ -15,7 +15,7 @@ from ampedge.cli.monitor import monitor
 from ampedge.cli.serve import serve
 from ampedge.cli.simulate import simulate
 from ampedge.cli.train import train
-from ampedge.errors import AmpedgeError
+from ampedge.errors import AmpedgeError, UsageError
 
 app = typer.Typer(
     name="ampedge",
@@ -64,6 +64,9 @@ def main() -> None:
     except Exception as error:
         if "--debug" in sys.argv:
             raise
+        if isinstance(error, OSError) and error.filename is not None:  # a place that the user named
+            sys.stderr.write(f"Error: {error.filename}: {error.strerror}.\nGive another path.\n")
+            sys.exit(UsageError.exit_code)
         sys.stderr.write(
             f"Bug: {type(error).__name__}: {error}\nRun it again as `ampedge --debug ...` and report it.\n"
         )

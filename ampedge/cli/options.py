@@ -82,7 +82,7 @@ def _split_broker(broker: str | None) -> tuple[str | None, int | None]:
 
     if broker is None:
         return None, None
-    if match := re.fullmatch(r"(\[[^\[\]]+\]|[^:\[\]]+)(?::([0-9]+))?", broker):
+    if match := re.fullmatch(r"(\[[0-9A-Fa-f:.]+\]|[^:\[\]]+)(?::([0-9]+))?", broker):
         return match[1].strip("[]"), int(match[2]) if match[2] else None
     if re.fullmatch(r"[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*", broker):
         return broker, None

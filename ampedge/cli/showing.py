@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, chdir, contextmanager
 from pathlib import Path
 
 from rich.console import Console
@@ -144,11 +144,13 @@ class _Demo:
 
     def _simulate(self, *flags: str) -> str:
         self._typed("simulate", *flags, "--interval", str(_ROW_S), "--check")
-        config = options.config_from(
-            self._folder / CONFIG, host=_HOST, port=self._slave, broker=f"{_HOST}:{self._broker}"
-        )
+        with chdir(self._folder):
+            return self._check()
+
+    def _check(self) -> str:
+        config = options.config_from(Path(CONFIG), host=_HOST, port=self._slave, broker=f"{_HOST}:{self._broker}")
         datamap, about = site_map(config)
-        rows = read_samples(self._folder / SAMPLES, datamap)
+        rows = read_samples(Path(SAMPLES), datamap)
         score = plays.run(
             as_plays(iter(rows), datamap, {}),
             config,

@@ -17,7 +17,9 @@ def simulate(
     host: options.Host = None,
     port: options.Port = None,
     unit: options.Unit = None,
-    interval: Annotated[float, typer.Option("--interval", min=0, help="Seconds from one row to the next.")] = 1.0,
+    interval: Annotated[
+        float, typer.Option("--interval", min=0, max=86400, help="Seconds from one row to the next.")
+    ] = 1.0,
     count: Annotated[
         int | None, typer.Option("--count", min=1, help="How many rows to play, from the top again after the last.")
     ] = None,
@@ -42,7 +44,8 @@ def simulate(
         typer.Option("--min-score", min=0, max=1, help="With --check: the least share of right labels (0.9)."),
     ] = None,
     timeout: Annotated[
-        float | None, typer.Option("--timeout", min=0.001, help="With --check: seconds to wait for a label (10).")
+        float | None,
+        typer.Option("--timeout", min=0.001, max=86400, help="With --check: seconds to wait for a label (10)."),
     ] = None,
     broker: options.Broker = None,
     topic: options.Topic = None,
@@ -64,6 +67,8 @@ def simulate(
     ):
         if given:
             raise UsageError(f"{option} says nothing without {needed}.", f"Add {needed}, or leave {option} out.")
+    if loop and count is not None:
+        raise UsageError("--loop and --count contradict each other.", "Give one of them.")
     config = options.config_from(config_file, host=host, port=port, unit=unit, broker=broker, topic=topic, model=model)
     datamap, map_source = site_map(config)
     writable(datamap)

@@ -124,12 +124,13 @@ class Board:
 
     def view(self, now_s: float, *, problem: str | None = None) -> View:
         """What there is to show at `now_s` (monotonic); `problem` is the trouble with the broker, if there is any."""
+        stale = self._stale(now_s, problem)
         view = View(
             label=self._label,
             tone=self._tone(),
-            stale=self._stale(now_s, problem),
+            stale=stale,
             age_s=None if self._label is None else max(0.0, now_s - self._received_s),
-            rate=self._rate(),
+            rate=self._rate() if stale is None else 0.0,
             readings=self._readings,
             service=self.status,
             devices=tuple(sorted(self._devices.items())),

@@ -10,6 +10,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from ampedge.config import MqttSection
 from ampedge.mqtt.connection import VERSIONS, Connection, Hooks
 from ampedge.mqtt.topics import device_topic, event_topic, status_topic
+from ampedge.wire import as_replayed
 
 IN_FLIGHT = 20
 """Events that may wait for the broker's acknowledgement; one more is dropped and counted."""
@@ -143,7 +144,7 @@ class Publisher:
             self._send_state(client, self._device_topic, self._device_state)
         again, self._again = self._again, []
         for event in again:
-            self._send_event(client, event)
+            self._send_event(client, as_replayed(event))
         client.subscribe(self._status_topic, qos=1)
 
     def _down(self) -> None:

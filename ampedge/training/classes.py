@@ -29,7 +29,7 @@ def labels(table: Table, column: str) -> tuple[list[str], list[str]]:
     found = [names[folded(text)] for text in raw]
     for row, name in zip(table.rows, found, strict=True):
         where = f"{table.path}, line {row.line}, column {column!r}"
-        if name.casefold() == UNKNOWN:
+        if folded(name) == UNKNOWN:
             raise DataError(
                 f"{where}: the label {name!r} is kept for readings that no class may be given to.",
                 "Give these rows another label, or take them out.",

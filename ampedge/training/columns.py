@@ -1,6 +1,7 @@
 """Which columns of a table are measurements: those with numbers, less times, ids, groups and counters."""
 
 import re
+from collections.abc import Collection
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +30,8 @@ def numbers(table: Table, name: str) -> Column:
 def measurements(table: Table, settings: TableSettings) -> tuple[dict[str, Column], list[str]]:
     """(the feature columns in order, notes on what was left out); raises DataError where none is left."""
     if settings.features is not None:
-        return {name: numbers(table, name) for name in settings.features}, []
+        chosen = {name: numbers(table, name) for name in settings.features}
+        return chosen, _group_notes(table, settings, chosen)
     for name in settings.drop:
         table.column(name)
     found: dict[str, Column] = {}
@@ -44,9 +46,7 @@ def measurements(table: Table, settings: TableSettings) -> tuple[dict[str, Colum
         else:
             left_out.append(f"{name!r} ({reason})")
     notes = [f"Left out: {', '.join(left_out)}. --features A,B,C says exactly which columns are used."] * bool(left_out)
-    if settings.group is None and not settings.time_order:
-        unused = (name for name in table.columns if name not in found and name not in settings.drop)
-        notes += [_group_note(name) for name in unused if name.lower() in _GROUPS]
+    notes += _group_notes(table, settings, found)
     if not found:
         raise DataError(
             f"{table.path} has no column of measurements beside the label {settings.label!r}"
@@ -56,11 +56,17 @@ def measurements(table: Table, settings: TableSettings) -> tuple[dict[str, Colum
     return found, notes
 
 
-def _group_note(name: str) -> str:
-    return (
+def _group_notes(table: Table, settings: TableSettings, features: Collection[str]) -> list[str]:
+    """A note for each column that may tell experiments apart, where the split is to be at random."""
+    if settings.group is not None or settings.time_order:
+        return []
+    passed_over = {settings.label, *features, *settings.drop}
+    return [
         f"If {name!r} says which rows belong to one experiment, --group {name} keeps them on one side of the "
         "split, so that none leaks."
-    )
+        for name in table.columns
+        if name not in passed_over and name.lower() in _GROUPS
+    ]
 
 
 def _why_not(name: str, column: Column) -> str | None:

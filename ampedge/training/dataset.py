@@ -14,7 +14,7 @@ from ampedge.config import TagSection
 from ampedge.datamap import DataMap, laid_out
 from ampedge.errors import DataError, UsageError
 from ampedge.model.network import Matrix
-from ampedge.table import Row, Table, number
+from ampedge.table import Row, Table, number, shown
 from ampedge.training.classes import check_sizes, labels
 from ampedge.training.columns import measurements
 from ampedge.training.settings import TableSettings
@@ -167,7 +167,7 @@ class _Faults:
         if name in self._valid and number(cell, self._table.decimal) is not None:
             low, high = self._valid[name]
             return f"{cell.strip()} is outside the tag's valid range [{low:g}, {high:g}]"
-        return f"{cell!r} is not a number"
+        return f"{shown(cell)} is not a number"
 
     def notes(self) -> list[str]:
         if not self.any:

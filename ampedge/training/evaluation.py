@@ -22,6 +22,10 @@ _TRAINED_ON = (
     "Warning: the model was trained on most of these rows, so the figures flatter it; the bundle directory "
     "has the rows that were held out."
 )
+_ROWS_ADDED = (
+    "Warning: all rows that were held out of the training are among these. If this is the training table with rows "
+    "added, the model was trained on most of it, and the figures flatter it."
+)
 
 Track = Callable[[Iterable[LabelledRow]], Iterable[LabelledRow]]
 """Passes rows on and shows how many have gone by."""
@@ -120,6 +124,8 @@ def rows_to_score(
     rows = labelled_rows(table, bundle, label=label or training.label, drop_bad_rows=drop_bad_rows)
     if trained_on:
         rows = replace(rows, notes=(*rows.notes, _TRAINED_ON))
+    elif _holds_more(rows, held_out_rows(bundle)):
+        rows = replace(rows, notes=(*rows.notes, _ROWS_ADDED))
     return rows, f"all rows of {data}"
 
 
@@ -184,6 +190,15 @@ def _absent(classes: Sequence[str], truth: Sequence[str]) -> list[str]:
 
 def _reasons(records: Iterable[Record]) -> dict[str, int]:
     return dict(Counter(str(reason) for record in records for reason in record.reasons).most_common())
+
+
+def _holds_more(rows: Labelled, held_out: Labelled | None) -> bool:
+    """Whether the rows are the held-out ones and others."""
+    if held_out is None:
+        return False
+    have = Counter((row.values, row.label) for row in rows.rows)
+    wanted = Counter((row.values, row.label) for row in held_out.rows)
+    return wanted < have
 
 
 def _sha256(path: Path) -> str:

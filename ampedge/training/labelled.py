@@ -8,7 +8,7 @@ from pathlib import Path
 from ampedge.errors import DataError, ModelRefusedError, did_you_mean
 from ampedge.model.bundle import HELD_OUT, Bundle
 from ampedge.sample_rows import VALUE_SUFFIX, value_column
-from ampedge.table import Row, Table, number, read_table
+from ampedge.table import Row, Table, number, read_table, shown
 from ampedge.training.labels import folded
 
 
@@ -92,7 +92,7 @@ def _need_columns(table: Table, needed: Sequence[str], bundle: Bundle) -> None:
 def _number(table: Table, row: Row, column: int) -> float:
     value = number(row.cells[column], table.decimal)
     if value is None:
-        raise _bad_cell(table, row, column, f"{row.cells[column]!r} is not a number")
+        raise _bad_cell(table, row, column, f"{shown(row.cells[column])} is not a number")
     return value
 
 
