@@ -192,6 +192,19 @@ def test_stale_while_the_device_is_offline_but_not_for_another_one() -> None:
     assert feed.view().stale is None
 
 
+def test_nobody_says_that_a_device_is_online_once_its_service_is_gone() -> None:
+    feed = Feed()
+    feed.send(f"{STATUS}/amp1", "online")
+    feed.send(f"{STATUS}/amp2", "offline")
+    feed.reading()
+    feed.clock.advance(0.1)
+    feed.send(STATUS, "offline")
+    assert feed.view().devices == (("amp1", "unknown"), ("amp2", "offline"))
+    feed.send(STATUS, "online")
+    feed.reading()
+    assert feed.view().devices == (("amp1", "online"), ("amp2", "offline"))
+
+
 def test_stale_without_the_broker() -> None:
     feed = Feed()
     feed.reading()

@@ -24,6 +24,7 @@ _LEAST_LIMIT_S = 5.0
 _SAME_READING_S = 1.0
 _MOST_DEVICES = 50
 _LONGEST_TEXT = 200
+_SERVICE_OFFLINE = "service offline"
 
 
 class Kind(Enum):
@@ -133,7 +134,7 @@ class Board:
             rate=self._rate() if stale is None else 0.0,
             readings=self._readings,
             service=self.status,
-            devices=tuple(sorted(self._devices.items())),
+            devices=tuple(sorted(self._device_states(stale))),
             changes=tuple(self._changes),
         )
         event = self._event
@@ -201,10 +202,15 @@ class Board:
         if problem is not None:
             return "no connection to the broker"
         if self.status == "offline" and self._status_s >= self._received_s:
-            return "service offline"
+            return _SERVICE_OFFLINE
         if self._event is not None and self._devices.get(printable(self._event.device)) == "offline":
             return "device offline"
         return "nothing new" if self._late(now_s) else None
+
+    def _device_states(self, stale: str | None) -> Iterable[tuple[str, str]]:
+        """What is retained of each device; a service that died cannot take its `online` back."""
+        for device, state in self._devices.items():
+            yield device, UNKNOWN if stale == _SERVICE_OFFLINE and state == "online" else state
 
     def _late(self, now_s: float) -> bool:
         if self._event is not None:
