@@ -1,9 +1,15 @@
-"""The data map that a command uses when it needs no model: the config's tags, else the bundle's."""
+"""The model and the data map that a command uses, and a sentence that says where they come from."""
 
 from ampedge.config import Config
 from ampedge.datamap import DataMap
-from ampedge.model.bundle import agree, find_bundle, load_bundle
+from ampedge.model.bundle import Bundle, agree, find_bundle, load_bundle
 from ampedge.samples import BUNDLE, shipped
+
+
+def site_bundle(config: Config) -> tuple[Bundle, str]:
+    """(model, a sentence that says which one); raises ModelRefusedError, UsageError."""
+    path, how = find_bundle(config.model, shipped(BUNDLE))
+    return load_bundle(path), f"Model {path} ({how})."
 
 
 def site_map(config: Config) -> tuple[DataMap, str]:

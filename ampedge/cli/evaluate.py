@@ -39,16 +39,14 @@ def evaluate(
 
     from ampedge.cli.evaluation_tables import show
     from ampedge.errors import GateError
-    from ampedge.model.bundle import find_bundle, load_bundle
-    from ampedge.samples import BUNDLE, shipped
+    from ampedge.site_map import site_bundle
     from ampedge.training import evaluation
     from ampedge.training.report import PAGE, write_report
 
     config = options.config_from(config_file, model=model)
-    path, how = find_bundle(config.model, shipped(BUNDLE))
-    bundle = load_bundle(path)
+    bundle, which = site_bundle(config)
     messages = Console(stderr=True, soft_wrap=True, highlight=False)
-    messages.print(f"Model {path} ({how}).", markup=False)
+    messages.print(which, markup=False)
     rows, scored = evaluation.rows_to_score(
         bundle, data, label=label, sep=sep, decimal=decimal, drop_bad_rows=drop_bad_rows
     )

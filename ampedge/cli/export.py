@@ -26,14 +26,12 @@ def export(
 
     from rich.console import Console
 
-    from ampedge.model.bundle import find_bundle, load_bundle
-    from ampedge.samples import BUNDLE, shipped
+    from ampedge.site_map import site_bundle
     from ampedge.training.export import exporter
 
     config = options.config_from(config_file, model=model)
-    path, how = find_bundle(config.model, shipped(BUNDLE))
-    bundle = load_bundle(path)
-    Console(stderr=True, soft_wrap=True, highlight=False).print(f"Model {path} ({how}).", markup=False)
+    bundle, which = site_bundle(config)
+    Console(stderr=True, soft_wrap=True, highlight=False).print(which, markup=False)
     made = exporter.export(bundle, to, out or exporter.default_place(bundle, to))
     if as_json:
         print(json.dumps(made.document(), ensure_ascii=False))

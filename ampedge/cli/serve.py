@@ -29,9 +29,8 @@ def serve(
 ) -> None:
     """Poll the registers, infer, publish the label to MQTT, until told to stop."""
     from ampedge.cli.serving import run
-    from ampedge.model.bundle import find_bundle, load_bundle
-    from ampedge.samples import BUNDLE, shipped
     from ampedge.service.service import Service
+    from ampedge.site_map import site_bundle
 
     config = options.config_from(
         config_file,
@@ -45,5 +44,5 @@ def serve(
         modbus__slave=slave,
         modbus__settle_ms=settle_ms,
     )
-    path, how = find_bundle(config.model, shipped(BUNDLE))
-    run(Service(config, load_bundle(path)), f"Model {path} ({how}).")
+    bundle, which = site_bundle(config)
+    run(Service(config, bundle), which)
