@@ -160,6 +160,13 @@ class TagSection(Section):
             raise ValueError("a tag's name has no control character and no outer spaces")
         return name
 
+    @field_validator("unit")
+    @classmethod
+    def _plain_unit(cls, unit: str) -> str:
+        if re.search(r"[\x00-\x1f\x7f-\x9f]", unit):
+            raise ValueError("a unit has no control character")
+        return unit
+
     @field_validator("address", mode="before")
     @classmethod
     def _readable(cls, address: Any) -> int | str:
@@ -300,7 +307,7 @@ def load_config(
     merged: dict[str, Any] = {name: {} for name in ("modbus", "mqtt", "decision")}
     sources: dict[str, str] = {}
     if file is not None:
-        for path, value in _flat(_parsed(file)):
+        for path, value in _parsed(file):
             _put(merged, path, value)
             sources[path] = str(file)
     for path, value in _from_environment(environment):
@@ -332,14 +339,14 @@ def keys(section: type[BaseModel] = Settings, prefix: str = "") -> Iterator[tupl
             yield f"{prefix}{name}", section, name
 
 
-def _parsed(file: Path) -> dict[str, Any]:
+def _parsed(file: Path) -> list[tuple[str, Any]]:
     import tomllib
 
     try:
-        return tomllib.loads(file.read_text("utf-8-sig"))
+        return list(_flat(tomllib.loads(file.read_text("utf-8-sig"))))
     except OSError as error:
         raise ConfigError(f"{file} cannot be read: {error.strerror}.", "Make one with `ampedge init`.") from error
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError(
             f"{file} is not TOML: {error}.", "Mend that line, or begin anew with `ampedge init`."
         ) from error
@@ -399,7 +406,7 @@ def _problem(detail: Any, sources: Mapping[str, str]) -> str:
         return f"{where}: write [[tags]] and a tag's keys below, once for each tag"
     message = detail["msg"].removeprefix("Value error, ")
     is_told = path.endswith("password") or kind in ("missing", "value_error")
-    given = f", not {detail['input']!r}" if isinstance(detail["input"], str | int | float) and not is_told else ""
+    given = f", not {detail['input']!r:.80}" if isinstance(detail["input"], str | int | float) and not is_told else ""
     return f"{where}: {message[0].lower() + message[1:]}{given}"
 
 

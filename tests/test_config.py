@@ -340,6 +340,9 @@ def test_the_data_map_cannot_come_from_the_environment(tmp_path: Path, name: str
         ("device = 'x'".encode("utf-16"), "not TOML"),
         (b"device = '\xff'", "not TOML"),
         (b"modbus:\n  host: x\n", "line 1"),
+        (b"a = " + b"[" * 5000, "not TOML"),
+        (b"a." * 5000 + b"a = 1", "not TOML"),
+        (b"mqtt.port = " + b"9" * 5000, "not TOML"),
     ],
 )
 def test_files_that_are_no_toml_name_the_place(tmp_path: Path, content: bytes, words: str) -> None:
@@ -568,3 +571,14 @@ def test_a_password_of_digits_without_quotation_marks_does_not_show(tmp_path: Pa
 def test_a_secret_in_a_wrong_variable_does_not_show(tmp_path: Path) -> None:
     for name in ("AMPEDGE_PASSWORD", "AMPEDGE_MQTT", "AMPEDGE_MQTT__PASS", "AMPEDGE_TAGS"):
         assert CANARY not in "\n".join(problems(tmp_path, environment={name: CANARY}))
+
+
+def test_a_unit_that_would_steer_a_terminal_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="a unit has no control character"):
+        load(tmp_path, '[[tags]]\nname = "a"\naddress = 0\nunit = "\\u001b[31m"\n')
+
+
+def test_a_long_value_is_cut_in_its_problem(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path, f'device = "{"x" * 5000}"\n')
+    assert len(caught.value.problem) < 250

@@ -8,6 +8,7 @@ everything before the comment: one changed bit anywhere is found.
 import hashlib
 import io
 import json
+import re
 import struct
 import zipfile
 import zlib
@@ -38,6 +39,7 @@ _COMMENT = b"ampedge sha256 "
 _COMMENT_SIZE = len(_COMMENT) + 64
 _LARGEST_BYTES = 64 * 1024 * 1024
 _GOLDEN_TOLERANCE = 1e-4
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, RuntimeError, ValueError, OverflowError)
 _DO = "Make it again with `ampedge train` and `ampedge export`, or copy it once more."
 
@@ -287,13 +289,20 @@ def _manifest(files: Mapping[str, bytes]) -> Manifest:
 
 def _consistent(manifest: Manifest) -> None:
     classes, names = manifest.classes, manifest.feature_names
+    units = [feature.unit for feature in manifest.features]
     shapes_fit = all(
         len(row.values) == len(names) and len(row.probabilities) == len(classes) for row in manifest.golden
     )
     for wrong, what in (
+        (not all(map(_plain_text, (*classes, *names, *units, manifest.name))), "a name or unit cannot be shown"),
+        ("" in classes, "a class has no name"),
         (len(set(classes)) != len(classes), "a class stands twice"),
-        (UNKNOWN in classes, f"{UNKNOWN!r} is no class but the label of a reading that has none"),
+        (
+            any(name.casefold() == UNKNOWN for name in classes),
+            f"{UNKNOWN!r} is no class but the label of a reading that has none",
+        ),
         (len(set(names)) != len(names), "a feature stands twice"),
+        (any(feature.minimum > feature.maximum for feature in manifest.features), "a feature's range is reversed"),
         (manifest.normal_label not in classes, "the normal label is not one of the classes"),
         (manifest.layers[-1].units != len(classes), "the network's output does not fit the classes"),
         (any(layer.activation != "relu" for layer in manifest.layers[:-1]), "a hidden layer is not ReLU"),
@@ -304,6 +313,10 @@ def _consistent(manifest: Manifest) -> None:
     ):
         if wrong:
             raise ModelRefusedError(f"{MANIFEST}: {what}.")
+
+
+def _plain_text(text: str) -> bool:
+    return not _CONTROL.search(text)
 
 
 def _build(manifest: Manifest, weights: bytes) -> DenseNetwork:
@@ -318,6 +331,8 @@ def _checked_datamap(manifest: Manifest) -> DataMap:
         raise ModelRefusedError(f"{MANIFEST}: {error.problem}") from error
     if list(datamap.names) != manifest.feature_names:
         raise ModelRefusedError(f"{MANIFEST}: the data map's tags are not the features in their order.")
+    if [tag.unit for tag in datamap.tags] != [feature.unit for feature in manifest.features]:
+        raise ModelRefusedError(f"{MANIFEST}: the data map's units are not those of the features.")
     return datamap
 
 
