@@ -13,6 +13,7 @@ from ampedge.sample_rows import LABEL, csv_text, published_form
 from ampedge.samples import CONFIG, DATA, SAMPLES, shipped
 
 ROWS_PER_LABEL = 5
+_LONGEST_NAME = 64
 
 
 def shipped_files() -> dict[str, str]:
@@ -42,21 +43,25 @@ def write_files(directory: Path, files: Mapping[str, str]) -> list[Path]:
             f"{directory} already has {', '.join(there)}; nothing was written.",
             "Choose another directory, or move the old files away.",
         )
+    made: list[Path] = []
     try:
         directory.mkdir(parents=True, exist_ok=True)
         for name, text in files.items():
             with (directory / name).open("x", encoding="utf-8", newline="\n") as file:
+                made.append(directory / name)
                 file.write(text)
     except OSError as error:
+        for path in made:
+            path.unlink(missing_ok=True)
         raise UsageError(
-            f"{error.filename} cannot be written: {error.strerror}.", "Choose another directory."
+            f"{error.filename or made[-1]} cannot be written: {error.strerror}.", "Choose another directory."
         ) from error
-    return [directory / name for name in files]
+    return made
 
 
 def plain_name(text: str) -> str:
     """A name for device and topic, made from a file's name."""
-    return re.sub(r"[^A-Za-z0-9_-]+", "-", text).strip("-") or "device"
+    return re.sub(r"[^A-Za-z0-9_-]+", "-", text)[:_LONGEST_NAME].strip("-") or "device"
 
 
 def _drawn(labels: Sequence[str]) -> list[int]:

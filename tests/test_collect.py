@@ -263,11 +263,12 @@ class TestCommand:
             run("--port", site.port, *arguments)
         assert not (tmp_path / "data.csv").exists()
 
-    def test_interrupted_it_keeps_what_is_there(self, site, tmp_path):
+    @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+    def test_interrupted_it_keeps_what_is_there(self, site, tmp_path, how):
         data = tmp_path / "data.csv"
         with start_cli("collect", "--label", "fine", "--port", site.port, "--interval", 0.02, cwd=tmp_path) as process:
             wait_until(lambda: data.exists() and data.read_bytes().count(b"\n") > 3, what="rows")
-            process.send_signal(signal.SIGINT)
+            process.send_signal(how)
             out, err = process.communicate(timeout=10)
         assert process.returncode == 130
         rows = read_table(data).rows

@@ -22,7 +22,7 @@ from ampedge.errors import InUseError, ModelRefusedError, UsageError
 from ampedge.modbus.slave import EmbeddedSlave
 from ampedge.model.bundle import Bundle, load_bundle
 from ampedge.table import read_table
-from ampedge.training.export import exporter, keras_file
+from ampedge.training.export import exporter, h5, keras_file
 from ampedge.training.export.comparison import Comparison, compare
 from ampedge.training.export.exporter import comparison_rows, default_place, export
 from ampedge.training.export.formats import FORMATS, Format
@@ -297,6 +297,19 @@ class TestPlaces:
             (tmp_path / "a.ampedge").mkdir()
             export(bundle, "ampedge", tmp_path / "a.ampedge")
 
+    def test_a_network_that_the_disk_has_no_room_for(
+        self, bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        class Full:
+            def save(self, place: Path) -> None:
+                place.write_text("half")
+                raise RuntimeError("Can't destroy cache")
+
+        monkeypatch.setattr(h5, "scaled_network", lambda _: Full())
+        with pytest.raises(UsageError, match="cannot be written: the network could not be saved"):
+            export(bundle, "h5", tmp_path / "published")
+        assert list(tmp_path.iterdir()) == []
+
     def test_a_place_that_cannot_be_written(self, bundle: Bundle, tmp_path: Path) -> None:
         (tmp_path / "file").write_text("")
         with pytest.raises(UsageError, match="cannot be written"):
@@ -329,7 +342,7 @@ class TestCommand:
         (tmp_path / "sitecustomize.py").write_text(f"import sys\nfor name in {heavy}: sys.modules[name] = None\n")
         done = run_cli("export", "--model", bundle.path, cwd=tmp_path, env={"PYTHONPATH": str(tmp_path)})
         assert done.returncode == 0, done.stderr
-        assert done.stderr == f"Model {bundle.path} (as given).\n"
+        assert done.stderr == f"Using {bundle.path} (as given).\n"
         assert re.fullmatch(
             r"my-amplifier-2\.ampedge \(\d+\.\d kB\)\nCompared with the bundle on 400 held-out rows: "
             r"0 classes differ, probabilities by at most 0\.0e\+00\.\n",
@@ -344,7 +357,7 @@ class TestCommand:
     def test_tensorflow_is_not_heard(self, bundle: Bundle, tmp_path: Path) -> None:
         done = run_cli("export", "--model", bundle.path, "-f", "tflite", "-o", "a.tflite", "--json", cwd=tmp_path)
         assert done.returncode == 0, done.stderr
-        assert done.stderr == f"Model {bundle.path} (as given).\n"
+        assert done.stderr == f"Using {bundle.path} (as given).\n"
         document = json.loads(done.stdout)
         assert (document["path"], document["format"], document["rows"]) == ("a.tflite", "tflite", 400)
         assert document["bytes"] == (tmp_path / "a.tflite").stat().st_size

@@ -1,6 +1,7 @@
 """`init`: what it writes can be used as it stands, and nothing that exists is lost."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -10,7 +11,7 @@ from ampedge.config import load_config
 from ampedge.errors import DataError, InUseError, UsageError
 from ampedge.sample_rows import read_samples
 from ampedge.samples import DATA, SAMPLES, shipped
-from ampedge.starter import ROWS_PER_LABEL, plain_name
+from ampedge.starter import ROWS_PER_LABEL, plain_name, write_files
 from ampedge.table import read_table
 from ampedge.training.dataset import dataset
 from ampedge.training.settings import TableSettings
@@ -115,6 +116,27 @@ def test_a_bad_place_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UsageError, match="cannot be written"):
         init(tmp_path / "file" / "below")
+
+
+def test_a_full_disk_leaves_no_half_of_the_files(tmp_path, monkeypatch):
+    really_open = Path.open
+
+    def on_a_full_disk(path, *how, **more):
+        file = really_open(path, *how, **more)
+        if path.name != "second":
+            return file
+        file.close()
+        return really_open(Path("/dev/full"), "w", buffering=1)
+
+    monkeypatch.setattr(Path, "open", on_a_full_disk)
+    with pytest.raises(UsageError, match=r"second cannot be written: No space left") as caught:
+        write_files(tmp_path, {"first": "1\n", "second": "2\n"})
+    assert caught.value.remedy
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_long_name_is_cut_to_what_a_device_may_have():
+    assert plain_name("pump " * 40) == ("pump-" * 13)[:64].strip("-")
 
 
 @pytest.mark.parametrize("option", [["--label", "x"], ["--drop", "x"], ["--sep", ";"], ["--drop-bad-rows"]])

@@ -23,6 +23,7 @@ def collect(
 ) -> None:
     """Read labelled rows from a live device into a training table; bad readings are left out and counted."""
     import json
+    import signal
 
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -34,6 +35,10 @@ def collect(
     from ampedge.service.hosting import reachable
     from ampedge.site_map import site_map
 
+    def end(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, end)
     label = collecting.checked_label(label)
     config = options.config_from(config_file, host=host, port=port, unit=unit, model=model, modbus__interval_s=interval)
     datamap, map_source = site_map(config)

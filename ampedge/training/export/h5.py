@@ -1,5 +1,6 @@
 """`h5`: the three files of the published service: the network alone, its scaler, and the labels in training order."""
 
+import errno
 import json
 from pathlib import Path
 
@@ -32,7 +33,10 @@ def write(bundle: Bundle, place: Path) -> None:
     scaler.var_ = scaler.scale_**2
     scaler.n_features_in_ = len(features)
     scaler.feature_names_in_ = np.array(bundle.manifest.feature_names, dtype=object)
-    scaled_network(bundle).save(place / NETWORK)
+    try:
+        scaled_network(bundle).save(place / NETWORK)
+    except RuntimeError as error:  # what h5py raises where the disk is full
+        raise OSError(errno.EIO, f"the network could not be saved ({error})") from error
     joblib.dump(scaler, place / SCALER)
     (place / LABELS).write_text(json.dumps(bundle.manifest.classes, ensure_ascii=False), "utf-8")
 
