@@ -9,7 +9,7 @@ from ampedge.samples import BUNDLE, shipped
 def site_bundle(config: Config) -> tuple[Bundle, str]:
     """(model, a sentence that says which one); raises ModelRefusedError, UsageError."""
     path, how = find_bundle(config.model, shipped(BUNDLE))
-    return load_bundle(path), f"Model {path} ({how})."
+    return load_bundle(path), f"Using {path} ({how})."
 
 
 def site_map(config: Config) -> tuple[DataMap, str]:

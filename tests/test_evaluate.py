@@ -284,7 +284,7 @@ class TestCommand:
         blocker.write_text("import sys\nfor name in ('tensorflow', 'keras'): sys.modules[name] = None\n")
         done = run_cli("evaluate", "--min-macro-f1", "0.9", cwd=tmp_path, env={"PYTHONPATH": str(blocker.parent)})
         assert done.returncode == 6, done.stderr
-        assert "Model model (found here)." in done.stderr
+        assert "Using model (found here)." in done.stderr
         assert "Macro-F1 is 0.7333, below the limit of 0.9." in done.stderr
         assert "Traceback" not in done.stderr
         assert "Accuracy 0.750, macro-F1 0.733  (always 'cold': 0.500, 0.333)" in done.stdout

@@ -112,7 +112,8 @@ def gate(score: Score, *, min_score: float) -> None:
     remedy = (
         "Check that `ampedge serve` runs against this slave, broker and topic, and with the same data map."
         if missing
-        else "Look at the rows that came out wrong: is it the right model, and are the samples what it was trained for?"
+        else "Look at the rows that came out wrong: is it the right model for these samples? "
+        "Where the table says that so many misses are honest, set the limit with --min-score."
     )
     if score.score is None:
         if missing:
