@@ -23,7 +23,7 @@ PAGES = [
 ]
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
-_OTHER_MACHINE = re.compile(r"/home/(?!pi/)|/Users/|/work/|/root/|[A-Z]:\\Users")
+_OTHER_MACHINE = re.compile(r"/(?:home/(?!pi/)|Users/|work/|root/)|[A-Z]:\\Users")
 
 
 def name(page: Path) -> str:
