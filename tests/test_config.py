@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from ampedge.config import Config, keys, load_config
+from ampedge.config import Config, load_config
 from ampedge.datamap import DataMap, Tag
 from ampedge.errors import ConfigError
+from ampedge.settings import keys
 
 CANARY = "hunter2-canary"
 PATHS = [path for path, *_ in keys()]

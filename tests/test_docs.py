@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from ampedge.config import keys, load_config
+from ampedge.config import load_config
 from ampedge.model.bundle import load_bundle
 from ampedge.samples import BUNDLE, shipped
+from ampedge.settings import keys
 from tests.support import reference
 from tests.support.event_schema import valid_event
 

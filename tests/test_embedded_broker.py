@@ -13,12 +13,12 @@ import paho.mqtt.client as paho
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
-from ampedge.config import MqttSection
 from ampedge.errors import InUseError, UsageError
 from ampedge.mqtt import connection
 from ampedge.mqtt.broker import EmbeddedBroker
 from ampedge.mqtt.publisher import Publisher
 from ampedge.mqtt.subscriber import Subscriber
+from ampedge.settings import MqttSection
 from tests.support.mosquitto import MosquittoSub
 from tests.support.parts import needed
 from tests.support.waiting import wait_until

@@ -21,12 +21,12 @@ from ampedge.cli.app import app
 from ampedge.cli.monitor_lines import JsonLines
 from ampedge.cli.monitor_screen import drawn, sparkline
 from ampedge.clock import FakeClock
-from ampedge.config import MqttSection
 from ampedge.errors import UsageError
 from ampedge.monitor.board import Board, Kind, TagRow, Tone, View
 from ampedge.mqtt.publisher import Publisher
 from ampedge.mqtt.subscriber import Message
 from ampedge.records import Frame, Quality, Reason, Record, TagValue
+from ampedge.settings import MqttSection
 from ampedge.wire import Origin, event_payload
 from tests.support.cli import command, environment, run_cli
 from tests.support.event_schema import valid_event

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from ampedge.config import MqttSection
 from ampedge.mqtt import connection
 from ampedge.mqtt.publisher import IN_FLIGHT, Publisher
+from ampedge.settings import MqttSection
 from tests.support.mosquitto import Mosquitto, MosquittoSub, free_port
 from tests.support.scripted_broker import ScriptedBroker
 from tests.support.waiting import wait_until
@@ -119,7 +119,7 @@ def test_it_comes_back_with_birth_and_device_state_after_the_broker_was_killed(m
 def test_a_killed_process_leaves_its_will(mosquitto: Mosquitto) -> None:
     code = (
         "import sys, time\n"
-        "from ampedge.config import MqttSection\n"
+        "from ampedge.settings import MqttSection\n"
         "from ampedge.mqtt.publisher import Publisher\n"
         "publisher = Publisher(MqttSection(host='127.0.0.1', port=int(sys.argv[1])), password=None, device='d')\n"
         "publisher.start()\n"

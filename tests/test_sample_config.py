@@ -8,7 +8,8 @@ import pytest
 from pydantic_core import PydanticUndefined
 
 from ampedge.amplifier import datamap
-from ampedge.config import keys, load_config
+from ampedge.config import load_config
+from ampedge.settings import keys
 
 SAMPLE = Path(__file__).parent.parent / "examples" / "ampedge.toml"
 SECTION = re.compile(r"\[+(\w+)\]+")

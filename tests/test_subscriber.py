@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from ampedge.config import MqttSection
 from ampedge.errors import UnreachableError
 from ampedge.mqtt import connection, subscriber
 from ampedge.mqtt.subscriber import Message, Subscriber
+from ampedge.settings import MqttSection
 from tests.support.mosquitto import Mosquitto, free_port
 from tests.support.scripted_broker import ScriptedBroker
 from tests.support.waiting import wait_until

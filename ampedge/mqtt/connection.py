@@ -22,7 +22,7 @@ import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.reasoncodes import ReasonCode
 
-from ampedge.config import MqttSection
+from ampedge.settings import MqttSection
 
 KEEPALIVE_S = 20
 CONNECT_TIMEOUT_S = 5.0

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import paho.mqtt.client as paho
 from paho.mqtt.reasoncodes import ReasonCode
 
-from ampedge.config import MqttSection
 from ampedge.mqtt.connection import VERSIONS, Connection, Hooks
 from ampedge.mqtt.topics import device_topic, event_topic, status_topic
+from ampedge.settings import MqttSection
 from ampedge.wire import as_replayed
 
 IN_FLIGHT = 20

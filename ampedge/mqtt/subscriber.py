@@ -11,9 +11,9 @@ from typing import Self
 import paho.mqtt.client as paho
 from paho.mqtt.reasoncodes import ReasonCode
 
-from ampedge.config import MqttSection
 from ampedge.errors import UnreachableError
 from ampedge.mqtt.connection import VERSIONS, Connection, Hooks
+from ampedge.settings import MqttSection
 
 MOST_WAITING = 10_000
 """Messages kept for a reader that falls behind; the oldest go first."""

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from ampedge.config import TagSection
 from ampedge.datamap import DataMap, laid_out
 from ampedge.errors import DataError, UsageError
 from ampedge.model.network import Matrix
+from ampedge.settings import TagSection
 from ampedge.table import Row, Table, number, shown
 from ampedge.training.classes import check_sizes, labels
 from ampedge.training.columns import measurements

@@ -16,9 +16,10 @@ from pydantic.fields import FieldInfo
 
 from ampedge import errors, quality, records
 from ampedge.cli.app import app
-from ampedge.config import ENVIRONMENT_PREFIX, MqttSection, keys
+from ampedge.config import ENVIRONMENT_PREFIX
 from ampedge.model import bundle
 from ampedge.mqtt.topics import device_topic, event_topic, status_topic
+from ampedge.settings import MqttSection, keys
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "reference.md"
