@@ -207,8 +207,13 @@ def test_nobody_says_that_a_device_is_online_once_its_service_is_gone() -> None:
 
 def test_stale_without_the_broker() -> None:
     feed = Feed()
+    feed.send(STATUS, "online")
+    feed.send(f"{STATUS}/amp1", "online")
     feed.reading()
-    assert feed.view(problem="It is away.").stale == "no connection to the broker"
+    view = feed.view(problem="It is away.")
+    assert view.stale == "no connection to the broker"
+    assert (view.service, view.devices) == ("unknown", (("amp1", "unknown"),))
+    assert feed.view().service == "online"
 
 
 def test_a_stale_label_has_no_rate() -> None:

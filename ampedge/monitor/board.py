@@ -133,8 +133,8 @@ class Board:
             age_s=None if self._label is None else max(0.0, now_s - self._received_s),
             rate=self._rate() if stale is None else 0.0,
             readings=self._readings,
-            service=self.status,
-            devices=tuple(sorted(self._device_states(stale))),
+            service=UNKNOWN if problem is not None and self.status == "online" else self.status,
+            devices=tuple(sorted(self._device_states(problem is not None or stale == _SERVICE_OFFLINE))),
             changes=tuple(self._changes),
         )
         event = self._event
@@ -207,10 +207,10 @@ class Board:
             return "device offline"
         return "nothing new" if self._late(now_s) else None
 
-    def _device_states(self, stale: str | None) -> Iterable[tuple[str, str]]:
-        """What is retained of each device; a service that died cannot take its `online` back."""
+    def _device_states(self, untold: bool) -> Iterable[tuple[str, str]]:
+        """What is retained of each device; while nobody tells, an `online` may no longer hold."""
         for device, state in self._devices.items():
-            yield device, UNKNOWN if stale == _SERVICE_OFFLINE and state == "online" else state
+            yield device, UNKNOWN if untold and state == "online" else state
 
     def _late(self, now_s: float) -> bool:
         if self._event is not None:
