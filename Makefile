@@ -14,7 +14,7 @@ BENCH_PARTS := gcc libc6-dev libmodbus-dev libmosquitto-dev
 define debian
 	@missing=; \
 	for package in $(1); do \
-	  dpkg-query -W -f '$${Status}' $$package 2>/dev/null | grep -q 'install ok' || missing="$$missing $$package"; \
+	  dpkg-query -W -f '$${Status}' $$package 2>/dev/null | grep -q '^install ok installed' || missing="$$missing $$package"; \
 	done; \
 	test -z "$$missing" && exit 0; \
 	if test "$$(id -u)" = 0; then sudo=; \
