@@ -357,6 +357,7 @@ class TestCommand:
             (["samples.csv", "--timeout", "5"], UsageError, "--timeout says nothing without --check"),
             (["samples.csv", "--seed", "5"], UsageError, "--seed says nothing without --shuffle"),
             (["samples.csv", "--loop", "--count", "5"], UsageError, "--loop and --count contradict each other"),
+            (["samples.csv", "--row", "2", "--shuffle"], UsageError, "--row and --shuffle contradict each other"),
             (["sample.csv"], DataError, "sample.csv cannot be read"),
             (["samples.csv", "--label", "state"], DataError, "no column 'state'"),
             ([], UsageError, "samples that ampedge ships are the amplifier's"),

@@ -67,8 +67,12 @@ def simulate(
     ):
         if given:
             raise UsageError(f"{option} says nothing without {needed}.", f"Add {needed}, or leave {option} out.")
-    if loop and count is not None:
-        raise UsageError("--loop and --count contradict each other.", "Give one of them.")
+    for given, pair in (
+        (loop and count is not None, "--loop and --count"),
+        (shuffle and row is not None, "--row and --shuffle"),
+    ):
+        if given:
+            raise UsageError(f"{pair} contradict each other.", "Give one of them.")
     config = options.config_from(config_file, host=host, port=port, unit=unit, broker=broker, topic=topic, model=model)
     datamap, map_source = site_map(config)
     writable(datamap)
