@@ -8,8 +8,8 @@ from ampedge.samples import BUNDLE, shipped
 
 def site_bundle(config: Config) -> tuple[Bundle, str]:
     """(model, a sentence that says which one); raises ModelRefusedError, UsageError."""
-    path, how = find_bundle(config.model, shipped(BUNDLE))
-    return load_bundle(path), f"Using {path} ({how})."
+    bundle, how = _found(config)
+    return bundle, f"Using {bundle.path} ({how})."
 
 
 def site_map(config: Config) -> tuple[DataMap, str]:
@@ -21,8 +21,12 @@ def site_map(config: Config) -> tuple[DataMap, str]:
     datamap = config.datamap
     if datamap is not None and config.source("model") != "flag":
         return datamap, f"Data map of {config.file}."
-    path, how = find_bundle(config.model, shipped(BUNDLE))
-    bundle = load_bundle(path)
+    bundle, how = _found(config)
     if datamap is not None:
-        return agree(bundle, datamap), f"Data map of {config.file}, which fits {path}."
-    return bundle.datamap, f"Data map of {path} ({how})."
+        return agree(bundle, datamap), f"Data map of {config.file}, which fits {bundle.path}."
+    return bundle.datamap, f"Data map of {bundle.path} ({how})."
+
+
+def _found(config: Config) -> tuple[Bundle, str]:
+    path, how = find_bundle(config.model, shipped(BUNDLE))
+    return load_bundle(path), how

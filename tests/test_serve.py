@@ -323,6 +323,14 @@ def test_unit_id_reaches_the_wire(tmp_path: Path) -> None:
                 assert connection.recv(12)[6] == 17
 
 
+def test_timeout_s_bounds_the_wait_for_a_reply(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        port = mute.getsockname()[1]
+        env = {"AMPEDGE_MODBUS__TIMEOUT_S": "0.2"}
+        with Serve(tmp_path, "--slave", "external", port=port, env=env, ready="no_communication") as serve:
+            assert "does not answer within 0.2 s" in serve.log
+
+
 def test_a_taken_port_ends_it_with_7(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]

@@ -7,7 +7,6 @@ writes 12 registers for a map of 10; beyond, exception 2; any other writing func
 
 import errno
 import socket
-import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -43,19 +42,14 @@ class EmbeddedSlave:
             )
         self.host = host
         self.port = port
-        self._handler = _MapHandler(datamap, on_write)
-        self._server = _Server(host=host, port=port, no_block=True, ipv6=":" in host, data_hdl=self._handler)
+        handler = _MapHandler(datamap, on_write)
+        self._server = _Server(host=host, port=port, no_block=True, ipv6=":" in host, data_hdl=handler)
         has = {tag.table for tag in datamap.tags}
         refused = [_WRITE_READ_REGISTERS]
         refused += [] if "coil" in has else _COIL_WRITES
         refused += [] if "holding" in has else _REGISTER_WRITES
         for function in refused:
             self._server._func_map.pop(function, None)
-
-    @property
-    def writes(self) -> int:
-        """Writes accepted so far."""
-        return self._handler.writes
 
     def start(self) -> None:
         """Listen; raises InUseError for a taken port, UsageError for a port or address that is not ours."""
@@ -125,9 +119,7 @@ class _MapHandler(DataHandler):  # type: ignore[misc]  # the library has no type
                 i_regs_size=0,
             )
         )
-        self.writes = 0
         self._on_write = on_write
-        self._counting = threading.Lock()
 
     def write_coils(self, address: int, bits_l: list[bool], srv_info: Any) -> Any:
         return self._write("coil", address, bits_l, super().write_coils, srv_info)
@@ -140,8 +132,6 @@ class _MapHandler(DataHandler):  # type: ignore[misc]  # the library has no type
         if address < start or address + len(data) > end:
             return DataHandler.Return(exp_code=EXP_DATA_ADDRESS)
         done = write(address, data, srv_info)
-        with self._counting:
-            self.writes += 1
         self._on_write()
         return done
 

@@ -1,6 +1,7 @@
 """The service: one device's poller, the pipeline, the publisher, and the slave where we host it.
 
-Threads: one polls and infers; paho's own sends; the caller's thread waits and shows.
+Threads: one polls, infers and sends; one keeps the connection to the broker up and reads from it;
+the caller's waits and shows.
 Nothing here exits because a device or a broker is away.
 The slave and the broker are imported only where they are hosted, which is not in the field.
 """
@@ -75,7 +76,7 @@ class Service:
         self.publisher = Publisher(config.mqtt, password=config.password(), device=settings.device)
         self._poller: Poller | None = None
         self._thread = threading.Thread(target=self._poll, name="poller", daemon=True)
-        self._latest: tuple[Record, float] | None = None
+        self._latest: Record | None = None
         self._sequence = 0
         self._online: bool | None = None
         self._emitted_s: deque[float] = deque(maxlen=_RATE_EVENTS)
@@ -147,13 +148,12 @@ class Service:
 
     def snapshot(self) -> Snapshot:
         """How the service stands now."""
-        latest = self._latest
-        now_s = self._clock.monotonic()
+        emitted_s = tuple(self._emitted_s)
         return Snapshot(
-            record=None if latest is None else latest[0],
-            age_s=0.0 if latest is None else now_s - latest[1],
+            record=self._latest,
+            age_s=self._clock.monotonic() - emitted_s[-1] if emitted_s else 0.0,
             events=self._sequence,
-            rate=_rate(tuple(self._emitted_s)),
+            rate=_rate(emitted_s),
             skipped=0 if self._poller is None else self._poller.skipped,
             connected=self.publisher.connected,
             delivered=self.publisher.delivered,
@@ -188,8 +188,8 @@ class Service:
         self.publisher.publish(record.label, event_payload(record, self.origin, self._sequence))
         self._sequence += 1
         self._emitted_s.append(self._clock.monotonic())
-        previous, self._latest = self._latest, (record, self._clock.monotonic())
-        if previous is None or _said(previous[0]) != _said(record):
+        previous, self._latest = self._latest, record
+        if previous is None or _said(previous) != _said(record):
             logger.info("%s", sentence(record))
 
 
