@@ -7,22 +7,44 @@ that over the bundle (the data map), that over the default.  Everything is check
 import os
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from ampedge.datamap import DataMap
-from ampedge.errors import ConfigError, did_you_mean
-from ampedge.settings import MqttSection, Settings, keys
+from ampedge.datamap import DataMap, Tag
+from ampedge.errors import ConfigError, UsageError, did_you_mean
+from ampedge.settings import DeviceSection, MqttSection, Settings, TagSection, keys
 
 DEFAULT_FILE = "ampedge.toml"
 EMBEDDED_HOST = "127.0.0.1"
 EMBEDDED_PORT = 5020
 EMBEDDED_BROKER = "embedded"
 ENVIRONMENT_PREFIX = "AMPEDGE_"
+STATE_DIR = "ampedge-state"
 _NOT_KEYS = ("AMPEDGE_TEST_DATA",)
+_SECTIONS = ("modbus", "mqtt", "decision", "store", "log")
+_DEVICE_FLAGS = ("modbus.host", "modbus.port", "modbus.unit", "modbus.interval_s")
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """One device as it is polled: its address, its rhythm, its own data map where it has one.
+
+    `check` is a register, as a tag, and the value that it must hold.
+    """
+
+    name: str
+    host: str
+    port: int
+    unit: int
+    interval_s: float
+    timeout_s: float
+    reconnect_settle_s: float
+    close_after_poll: bool
+    check: tuple[Tag, float] | None
+    datamap: DataMap | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,33 +56,75 @@ class Config:
     file: Path | None
 
     @property
-    def datamap(self) -> DataMap | None:
-        """The site's own data map, None where the config has no tags."""
-        tags = tuple(tag.as_tag() for tag in self.settings.tags)
-        return DataMap(tags) if tags else None
+    def devices(self) -> tuple[Device, ...]:
+        """Every device that is polled; without `[[devices]]` the one of `device` and `[modbus]`."""
+        modbus, shared = self.settings.modbus, _datamap(self.settings.tags)
+        host, port = _address(modbus.host, modbus.port)
+        check = None if modbus.check is None else (modbus.check.as_tag(), modbus.check.value)
+        common = Device(
+            self.settings.device,
+            host,
+            port,
+            modbus.unit,
+            modbus.interval_s,
+            modbus.timeout_s,
+            modbus.reconnect_settle_s,
+            modbus.close_after_poll,
+            check,
+            shared,
+        )
+        return tuple(self._device(section, common) for section in self.settings.devices) or (common,)
 
     @property
-    def slave_address(self) -> tuple[str, int]:
-        """(host, port) of the slave."""
-        modbus = self.settings.modbus
-        if modbus.host is None:
-            return EMBEDDED_HOST, modbus.port or EMBEDDED_PORT
-        return modbus.host, modbus.port or 502
+    def datamap(self) -> DataMap | None:
+        """The data map for what is done without a device: the shared one, else that of the first device."""
+        return _datamap(self.settings.tags) or self.devices[0].datamap
+
+    def _device(self, section: DeviceSection, common: Device) -> Device:
+        own = {name: getattr(section, name) for name in section.model_fields_set - {"check", "tags"}}
+        flags = {key.partition(".")[2] for key in _DEVICE_FLAGS if self.source(key) == "flag"}
+        own = {name: value for name, value in own.items() if value is not None and name not in flags}
+        if "host" in own and "port" not in own and self.settings.modbus.port is None:
+            own["port"] = 502
+        check = common.check if section.check is None else (section.check.as_tag(), section.check.value)
+        return replace(common, **own, check=check, datamap=_datamap(section.tags) or common.datamap)
+
+    @property
+    def device(self) -> Device:
+        """The only device; raises UsageError where there are several."""
+        if len(self.devices) > 1:
+            names = ", ".join(device.name for device in self.devices)
+            raise UsageError(f"The config has several devices: {names}.", "Say which one with --device NAME.")
+        return self.devices[0]
 
     @property
     def mqtt(self) -> MqttSection:
-        """The broker as clients reach it: the one that serve runs itself is on loopback and knows no MQTT 5."""
+        """The broker as clients reach it: the one that serve runs itself is on loopback and knows no MQTT 5.
+
+        The paths in it are as a process in this directory finds them.
+        """
         mqtt = self.settings.mqtt
-        if mqtt.host != EMBEDDED_BROKER:
-            return mqtt
-        return mqtt.model_copy(update={"host": EMBEDDED_HOST, "protocol": "3.1.1"})
+        if mqtt.host == EMBEDDED_BROKER:
+            return mqtt.model_copy(update={"host": EMBEDDED_HOST, "protocol": "3.1.1"})
+        files = ("ca_file", "cert_file", "key_file")
+        return mqtt.model_copy(update={name: self.path(f"mqtt.{name}", getattr(mqtt, name)) for name in files})
 
     @property
     def model(self) -> str | None:
         """The model as given by flag or file; a relative path in the file is relative to the file."""
-        if self.settings.model is None or self.file is None or self.source("model") != str(self.file):
-            return self.settings.model
-        return str(self.file.parent / self.settings.model)
+        return self.path("model", self.settings.model)
+
+    @property
+    def state_dir(self) -> Path:
+        """Where serve keeps what must survive it: as given, else as systemd says, else ./ampedge-state."""
+        given = self.path("state_dir", self.settings.state_dir)
+        return Path(given or os.environ.get("STATE_DIRECTORY") or STATE_DIR)
+
+    def path(self, key: str, value: str | None) -> str | None:
+        """The path that a key holds; a relative one in the file is relative to the file."""
+        if value is None or self.file is None or self.source(key) != str(self.file):
+            return value
+        return str(self.file.parent / value)
 
     def source(self, path: str) -> str:
         """`flag`, `environment`, the file's name or `default`."""
@@ -73,9 +137,7 @@ class Config:
             return mqtt.password.get_secret_value()
         if mqtt.password_file is None:
             return None
-        path = Path(mqtt.password_file)
-        if self.file is not None and self.source("mqtt.password_file") == str(self.file):
-            path = self.file.parent / path
+        path = Path(self.path("mqtt.password_file", mqtt.password_file) or "")
         try:
             first = path.read_text("utf-8-sig").partition("\n")[0]
         except (OSError, UnicodeDecodeError):
@@ -92,25 +154,27 @@ def load_config(
     file: Path | None = None,
     flags: Mapping[str, Any] | None = None,
     environment: Mapping[str, str] | None = None,
+    device: str | None = None,
 ) -> Config:
     """Read and check everything; raises ConfigError with all problems at once.
 
     `file` None means ./ampedge.toml where there is one.
     `flags` maps dotted paths to values; None values are left out.
+    `device` leaves only that one of several devices.
     """
     environment = os.environ if environment is None else environment
     if file is None and Path(DEFAULT_FILE).is_file():
         file = Path(DEFAULT_FILE)
     lines: list[str] = []
-    merged: dict[str, Any] = {name: {} for name in ("modbus", "mqtt", "decision")}
+    merged: dict[str, Any] = {name: {} for name in _SECTIONS}
     sources: dict[str, str] = {}
     if file is not None:
         for path, value in _parsed(file):
             _put(merged, path, value)
             sources[path] = str(file)
     for path, value in _from_environment(environment):
-        if path.partition(".")[0] == "tags":
-            lines.append(f"{path} (environment): the data map stands in the config file only")
+        if path.partition(".")[0] in ("tags", "devices"):
+            lines.append(f"{path} (environment): devices and the data map stand in the config file only")
             continue
         _put(merged, path, value)
         sources[path] = "environment"
@@ -124,7 +188,35 @@ def load_config(
         lines += [_problem(detail, sources) for detail in error.errors(include_url=False)]
     if lines:
         raise ConfigError("\n".join(lines), "Every key is described in docs/reference.md.")
+    if device is not None:
+        settings = _only(settings, device)
+    given = [key for key in _DEVICE_FLAGS if sources.get(key) == "flag"]
+    if len(settings.devices) > 1 and given:
+        names = ", ".join(device.name for device in settings.devices)
+        raise ConfigError(
+            f"{', '.join(given)} (flag): the config has several devices ({names}) with addresses of their own.",
+            "Change them in the config file.",
+        )
     return Config(settings, sources, file)
+
+
+def _only(settings: Settings, device: str) -> Settings:
+    names = [section.name for section in settings.devices] or [settings.device]
+    if device not in names:
+        raise ConfigError(
+            f"There is no device {device!r} in the config; "
+            f"{did_you_mean(device, names) or 'it has: ' + ', '.join(names)}"
+        )
+    return settings.model_copy(update={"devices": tuple(d for d in settings.devices if d.name == device)})
+
+
+def _datamap(sections: tuple[TagSection, ...]) -> DataMap | None:
+    return DataMap(tuple(section.as_tag() for section in sections)) if sections else None
+
+
+def _address(host: str | None, port: int | None) -> tuple[str, int]:
+    """(host, port) of a slave; without a host it is the one that serve hosts."""
+    return (EMBEDDED_HOST, port or EMBEDDED_PORT) if host is None else (host, port or 502)
 
 
 def _parsed(file: Path) -> list[tuple[str, Any]]:
@@ -182,16 +274,16 @@ def _problem(detail: Any, sources: Mapping[str, str]) -> str:
     kind = detail["type"]
     if kind == "extra_forbidden":
         parent, _, last = path.rpartition(".")
-        parent = re.sub(r"^tags\.\d+$", "tags", parent)
+        parent = re.sub(r"\.\d+", "", parent)
         siblings = {key.removeprefix(parent + ".").split(".")[0] for key, *_ in keys() if key.startswith(parent)}
         return (
             f"{where}: there is no such key; {did_you_mean(last, siblings) or 'known: ' + ', '.join(sorted(siblings))}"
         )
     if kind == "model_type":
-        name = "[[tags]]" if path.startswith("tags") else f"[{path}]"
+        name = f"[[{re.sub(r'[.][0-9]+', '', path)}]]" if path.startswith(("tags", "devices")) else f"[{path}]"
         return f"{where}: this is a section: write {name} and its keys below"
-    if path == "tags" and kind == "tuple_type":
-        return f"{where}: write [[tags]] and a tag's keys below, once for each tag"
+    if path in ("tags", "devices") and kind == "tuple_type":
+        return f"{where}: write [[{path}]] and its keys below, once for each of them"
     message = detail["msg"].removeprefix("Value error, ")
     is_told = path.endswith("password") or kind in ("missing", "value_error")
     given = f", not {detail['input']!r:.80}" if isinstance(detail["input"], str | int | float) and not is_told else ""

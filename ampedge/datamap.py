@@ -44,6 +44,8 @@ class Tag:
     `valid` is the closed physical range: a value outside is a sensor fault, never a class.
     `invalid` lists raw bit patterns that mean "no value", each one integer of the tag's full width as it
     stands after word order (0x7FFF for an int16, 0x7FC00000 for a float32).
+    `max_step` is the largest change between two readings that can be real, in `unit`; `expect_change_s` the time
+    after which a value that never changes counts as frozen.
     """
 
     name: str
@@ -56,6 +58,8 @@ class Tag:
     offset: float = 0.0
     valid: tuple[float, float] | None = None
     invalid: tuple[int, ...] = ()
+    max_step: float | None = None
+    expect_change_s: float | None = None
 
     @property
     def width(self) -> int:
@@ -113,8 +117,9 @@ class DataMap:
         return DataMap(tuple(self.tag(name) for name in names))
 
     def as_dicts(self) -> list[dict[str, Any]]:
-        """For JSON: one plain dictionary a tag."""
-        return [asdict(tag) for tag in self.tags]
+        """For JSON: one plain dictionary a tag; what came later than the first bundles is there where it is set."""
+        later = ("max_step", "expect_change_s")
+        return [{k: v for k, v in asdict(tag).items() if v is not None or k not in later} for tag in self.tags]
 
 
 def laid_out(names: Sequence[str], units: dict[str, str] | None = None) -> DataMap:

@@ -28,6 +28,9 @@ class Reason(StrEnum):
     SENTINEL = "sentinel"  # a raw word that the device uses for "no value"
     OUT_OF_RANGE = "out_of_range"  # outside the tag's valid range
     OUTSIDE_TRAINING = "outside_training"  # far from anything that the model was trained on
+    FROZEN = "frozen"  # the same bits for longer than the tag's expect_change_s
+    JUMPED = "jumped"  # further from the reading before than the tag's max_step
+    SETTLING = "settling"  # the device has just come back
     LOW_CONFIDENCE = "low_confidence"  # the model is not sure enough
 
 
@@ -39,8 +42,10 @@ Words = tuple[int, ...]
 class Frame:
     """One poll of one device: the raw words of every tag, in the order of the data map.
 
-    `time_s` is the wall clock at acquisition (seconds since the epoch, UTC).
-    Where the read failed, `words` is empty and `failure` says why, `detail` in a sentence.
+    `time_s` is the wall clock at acquisition (seconds since the epoch, UTC), `monotonic_s` the clock that never jumps.
+    Where the whole read failed, `words` is empty and `failure` says why, `detail` in a sentence.
+    Where it failed for some tags, `bad` says why for each tag, None for those that were read; else it is empty.
+    `settling` says that the device has come back a moment ago.
     """
 
     device: str
@@ -48,6 +53,9 @@ class Frame:
     words: tuple[Words, ...] = ()
     failure: Reason | None = None
     detail: str = ""
+    monotonic_s: float = 0.0
+    settling: bool = False
+    bad: tuple[Reason | None, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

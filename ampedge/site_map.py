@@ -18,7 +18,7 @@ def site_map(config: Config) -> tuple[DataMap, str]:
     Where the config has tags, no model is looked for; one that is given by flag must fit them.
     Raises ModelRefusedError, UsageError.
     """
-    datamap = config.datamap
+    datamap = config.device.datamap
     if datamap is not None and config.source("model") != "flag":
         return datamap, f"Data map of {config.file}."
     bundle, how = _found(config)

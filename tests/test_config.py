@@ -52,7 +52,7 @@ def toml(path: str, value: str) -> str:
 def test_with_nothing_at_all_the_defaults_serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     config = load_config(environment={})
-    assert config.slave_address == ("127.0.0.1", 5020)
+    assert (config.device.host, config.device.port) == ("127.0.0.1", 5020)
     assert (config.mqtt.host, config.mqtt.port, config.mqtt.topic) == ("localhost", 1883, "amp/inference")
     assert (config.datamap, config.model, config.file, config.password()) == (None, None, None, None)
     assert (config.settings.modbus.unit, config.settings.modbus.interval_s, config.settings.modbus.slave) == (
@@ -146,7 +146,7 @@ def test_empty_files_empty_sections_and_byte_order_marks(tmp_path: Path, empty: 
     ],
 )
 def test_the_slaves_address(tmp_path: Path, modbus: str, address: tuple[str, int]) -> None:
-    assert load(tmp_path, f"[modbus]\n{modbus}\n").slave_address == address
+    assert load(tmp_path, f"[modbus]\n{modbus}\n").device.host == address[0]
 
 
 def test_the_embedded_broker_is_reached_on_loopback_without_mqtt_5(tmp_path: Path) -> None:

@@ -53,5 +53,5 @@ def test_every_line_can_be_uncommented(tmp_path):
     file = tmp_path / "ampedge.toml"
     file.write_text(text, "utf-8")
     config = load_config(file, environment={})
-    assert config.slave_address == ("192.168.1.75", 502)
+    assert (config.device.host, config.device.port) == ("192.168.1.75", 502)
     assert config.settings.tags[0].word_order == "ABCD"

@@ -42,9 +42,9 @@ def collect(
     label = collecting.checked_label(label)
     config = options.config_from(config_file, host=host, port=port, unit=unit, model=model, modbus__interval_s=interval)
     datamap, map_source = site_map(config)
-    address, modbus, clock = config.slave_address, config.settings.modbus, SystemClock()
-    master = Master(reachable(address[0]), address[1], unit=modbus.unit, timeout_s=modbus.timeout_s)
-    source = ModbusSource(master, datamap, device=config.settings.device, clock=clock)
+    device, clock = config.device, SystemClock()
+    master = Master(reachable(device.host), device.port, unit=device.unit, timeout_s=device.timeout_s)
+    source = ModbusSource(master, datamap, device=device.name, clock=clock)
     messages = Console(stderr=True, highlight=False, soft_wrap=True)
     bar = Progress(
         TextColumn("{task.description}"),
@@ -55,14 +55,14 @@ def collect(
         console=messages,
         disable=not messages.is_terminal,
     )
-    messages.print(f"{map_source} Reading {master.address}, unit {modbus.unit}, into {out}.", markup=False)
+    messages.print(f"{map_source} Reading {master.address}, unit {device.unit}, into {out}.", markup=False)
     tally = collecting.Tally()
     interrupted = False
     try:
         with collecting.GrowingTable(out, datamap) as table, bar:
             task = bar.add_task(label, total=count, note="")
             for tally, record in collecting.collect(
-                source, table, label=label, count=count, interval_s=modbus.interval_s, clock=clock
+                source, table, label=label, count=count, interval_s=device.interval_s, clock=clock
             ):
                 bar.update(task, completed=tally.rows, note=", ".join(record.reasons))
     except KeyboardInterrupt:

@@ -15,7 +15,7 @@ from ampedge.config import Config
 from ampedge.datamap import DataMap
 from ampedge.modbus.client import Master
 from ampedge.mqtt.subscriber import Subscriber
-from ampedge.mqtt.topics import event_topic
+from ampedge.mqtt.topics import event_topic, label_topic
 from ampedge.service.hosting import reachable
 from ampedge.simulator.acceptance import Matcher, Outcome, Score, Verdict, gate, scored
 from ampedge.simulator.play import Play, play
@@ -54,8 +54,7 @@ def run(
     Raises UnreachableError where slave or broker is not there, GateError for a score below the limit,
     typer.Exit(130) when interrupted, after saying what there is to say.
     """
-    host, port = config.slave_address
-    unit = config.settings.modbus.unit
+    device = config.device
     clock = SystemClock()
     messages = Console(stderr=True, highlight=False, soft_wrap=True)
     printer = Printer(Console(quiet=as_json), datamap, labels, check=check is not None)
@@ -65,13 +64,13 @@ def run(
     with ExitStack() as opened:
         matcher = None
         if check is not None:
-            topic = event_topic(config.mqtt.topic)
+            topic = event_topic(label_topic(config.mqtt, device.name))
             listener = Subscriber(config.mqtt, password=config.password(), topics=[topic], wait_s=_BROKER_S)
             matcher = Matcher(opened.enter_context(listener), datamap, clock=clock)
-        master = Master(reachable(host), port, unit=unit, timeout_s=config.settings.modbus.timeout_s)
+        master = Master(reachable(device.host), device.port, unit=device.unit, timeout_s=device.timeout_s)
         opened.callback(master.close)
         master.connect()
-        messages.print(f"{about} Writing to {master.address}, unit {unit}.", markup=False)
+        messages.print(f"{about} Writing to {master.address}, unit {device.unit}.", markup=False)
         printer.header()
         try:
             for this, written_s in play(plays, master, datamap, interval_s=interval_s, clock=clock):
@@ -86,7 +85,12 @@ def run(
             interrupted = True
     score = scored(outcomes)
     if as_json:
-        document: dict[str, Any] = {"slave": master.address, "unit": unit, "interrupted": interrupted, "rows": rows}
+        document: dict[str, Any] = {
+            "slave": master.address,
+            "unit": device.unit,
+            "interrupted": interrupted,
+            "rows": rows,
+        }
         if check is not None:
             document["check"] = _score(score, check.min_score)
         typer.echo(json.dumps(document, ensure_ascii=False))

@@ -72,6 +72,8 @@ class TagSpec(Part):
     offset: float
     valid: tuple[float, float] | None
     invalid: tuple[int, ...]
+    max_step: float | None = None
+    expect_change_s: float | None = None
 
     @model_validator(mode="after")
     def _possible(self) -> "TagSpec":

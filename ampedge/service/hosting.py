@@ -9,7 +9,7 @@ _ANSWER_S = 1.0
 
 def hosts_slave(config: Config) -> tuple[bool, str]:
     """(whether to host the slave, a sentence that says so and why)."""
-    host, port = config.slave_address
+    host, port = config.device.host, config.device.port
     where = f"{host}:{port}"
     match config.settings.modbus.slave:
         case "embedded":

@@ -109,7 +109,7 @@ class Service:
 
     def _find_slave(self, started: ExitStack) -> tuple[str, int]:
         """The address to poll; hosts the slave there where that is ours to do."""
-        host, port = self._config.slave_address
+        host, port = self._config.device.host, self._config.device.port
         hosted, sentence = hosts_slave(self._config)
         if hosted:
             from ampedge.modbus.slave import EmbeddedSlave
