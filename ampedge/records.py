@@ -86,3 +86,17 @@ class Record:
     class_name: str | None = None
     confidence: float | None = None
     label: str = UNKNOWN
+
+
+EVENT, DROPPED = 0, 1
+"""The kinds of rows in the event log: an event, and the announcement that events were dropped."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A row of the event log that waits for the broker; `payload` is what it was given, byte for byte."""
+
+    id: int
+    kind: int
+    device: str
+    payload: bytes
