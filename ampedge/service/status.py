@@ -1,0 +1,194 @@
+"""The status socket: whoever connects to `status.sock` in the state directory gets one JSON document.
+
+A file would still be there after a crash, and would be written to the card again and again; a socket does neither.
+"""
+
+import contextlib
+import json
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from ampedge.errors import UnreachableError
+from ampedge.log import logger
+from ampedge.service.snapshot import SCHEMA_VERSION
+
+NAME = "status.sock"
+
+_TURN_S = 0.5
+_SEND_S = 1.0
+_WAITING_CLIENTS = 16
+_LONGEST_ADDRESS = 103
+"""Bytes of a socket's path that every system takes; Linux takes 107."""
+_LARGEST_BYTES = 4_000_000
+
+
+class StatusSocket:
+    """Sends `snapshot()` to each client from a thread of its own; a context manager, or `start` and `stop`.
+
+    A client that does not read holds up the next one for a second, and nobody else.
+    Without a directory or where the system has no such sockets there is none.
+    Whoever holds the lock of `directory` is its only service, so a socket that is there is left over.
+    """
+
+    def __init__(self, directory: Path | None, snapshot: Callable[[], dict[str, Any]]) -> None:
+        self.progress_s = time.monotonic()
+        self._directory = directory
+        self._snapshot = snapshot
+        self._stopping = threading.Event()
+        self._listening: socket.socket | None = None
+        self._thread: threading.Thread | None = None
+
+    @property
+    def alive(self) -> bool:
+        """Whether the thread runs, where there is one to run."""
+        return self._thread is None or self._thread.is_alive()
+
+    def start(self) -> None:
+        """Listen; where that cannot be, say so and do without."""
+        if self._directory is None or not hasattr(socket, "AF_UNIX"):
+            return
+        try:
+            self._listening = _listen(self._directory)
+        except OSError as error:
+            logger.warning("The service cannot be asked how it is: %s: %s.", self._directory / NAME, error)
+            return
+        self.progress_s = time.monotonic()
+        self._stopping.clear()
+        self._thread = threading.Thread(target=self._serve, args=(self._listening,), name="status", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Take the socket away; may be called again."""
+        listening, self._listening = self._listening, None
+        thread, self._thread = self._thread, None
+        if listening is None or thread is None or self._directory is None:
+            return
+        self._stopping.set()
+        with contextlib.suppress(OSError), _address(self._directory) as address, socket.socket(socket.AF_UNIX) as last:
+            last.setblocking(False)
+            last.connect(address)  # ends the wait for a client
+        thread.join(_TURN_S + _SEND_S)
+        listening.close()
+        with contextlib.suppress(OSError):
+            (self._directory / NAME).unlink()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _serve(self, listening: socket.socket) -> None:
+        while not self._stopping.is_set():
+            self.progress_s = time.monotonic()
+            try:
+                client, _ = listening.accept()
+            except TimeoutError:
+                continue
+            except OSError:  # too many open files, or the end
+                self._stopping.wait(0.1)
+                continue
+            with client:
+                self._answer(client)
+
+    def _answer(self, client: socket.socket) -> None:
+        try:
+            document = json.dumps(self._snapshot(), ensure_ascii=False, allow_nan=False)
+        except Exception:
+            logger.exception("The snapshot of the service cannot be made because of a bug.")
+            return
+        client.settimeout(_SEND_S)
+        with contextlib.suppress(OSError):  # it has left, or does not read
+            client.sendall(document.encode() + b"\n")
+
+
+def read_status(directory: Path, *, timeout_s: float = 2.0) -> dict[str, Any]:
+    """The snapshot of the service that keeps its state in `directory`; raises UnreachableError."""
+    if not hasattr(socket, "AF_UNIX"):
+        raise UnreachableError("This system has no sockets in directories, so a service cannot be asked.", "")
+    data = _received(directory, time.monotonic() + timeout_s)
+    try:
+        document = json.loads(data)
+        schema = document["schema"]
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise UnreachableError(f"What answers at {directory / NAME} is no service of ampedge.") from error
+    if schema != SCHEMA_VERSION:
+        raise UnreachableError(
+            f"The service in {directory} is of another version of ampedge.", "Ask it with that version."
+        )
+    return dict(document)
+
+
+def _received(directory: Path, until_s: float) -> bytes:
+    place = directory / NAME
+    try:
+        data = b""
+        with _address(directory) as address, socket.socket(socket.AF_UNIX) as client:
+            client.settimeout(max(0.001, until_s - time.monotonic()))
+            client.connect(address)
+            while len(data) <= _LARGEST_BYTES:
+                client.settimeout(max(0.001, until_s - time.monotonic()))
+                piece = client.recv(65536)
+                if not piece:
+                    break
+                data += piece
+    except FileNotFoundError as error:
+        raise UnreachableError(
+            f"No service runs with its state in {directory}.",
+            "Start it, or name the directory of one that runs with --state-dir.",
+        ) from error
+    except PermissionError as error:
+        raise UnreachableError(
+            f"This user may not ask the service at {place}.", "Ask as the service's user or with sudo."
+        ) from error
+    except (TimeoutError, BlockingIOError) as error:
+        raise UnreachableError(
+            f"The service at {place} does not say how it is.", "Look into its log, and restart it."
+        ) from error
+    except ConnectionRefusedError as error:
+        raise UnreachableError(
+            f"The service that had its state in {directory} ended without a goodbye.", "Start it again."
+        ) from error
+    except OSError as error:
+        raise UnreachableError(f"{place} cannot be asked: {error.strerror or error}.") from error
+    return data
+
+
+def _listen(directory: Path) -> socket.socket:
+    place = directory / NAME
+    listening = socket.socket(socket.AF_UNIX)
+    try:
+        place.unlink(missing_ok=True)
+        os.fchmod(listening.fileno(), 0o660)  # before anyone can see it
+        with _address(directory) as address:
+            listening.bind(address)
+        place.chmod(0o660)
+        listening.listen(_WAITING_CLIENTS)
+        listening.settimeout(_TURN_S)
+    except BaseException:
+        listening.close()
+        raise
+    return listening
+
+
+@contextlib.contextmanager
+def _address(directory: Path) -> Iterator[str]:
+    """The socket's path, short enough for the system whatever the directory's."""
+    path = str(directory / NAME)
+    if len(os.fsencode(path)) <= _LONGEST_ADDRESS:
+        yield path
+        return
+    handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        yield f"/proc/self/fd/{handle}/{NAME}"
+    finally:
+        os.close(handle)
