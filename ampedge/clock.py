@@ -1,8 +1,15 @@
 """Time, behind a seam: what waits or stamps takes a `Clock`, so that tests need not wait."""
 
+import sys
 import threading
 import time
 from typing import Protocol
+
+
+_OLDEST_S = 1_767_225_600.0
+"""The beginning of 2026: a clock that says less is wrong."""
+
+_TIME_ERROR = 5
 
 
 class Clock(Protocol):
@@ -16,6 +23,26 @@ class Clock(Protocol):
 
     def wait(self, condition: threading.Condition, timeout_s: float) -> None:
         """Wait on a held condition until it is notified or `timeout_s` has passed."""
+
+
+def synchronised() -> bool | None:
+    """Whether the wall clock is kept right by the network, None where the system does not tell (not Linux).
+
+    Source: adjtimex(2), state 5 (TIME_ERROR) or status bit STA_UNSYNC.
+    A Raspberry Pi has no clock that runs while it is off, so until then its time may be years old.
+    """
+    if time.time() < _OLDEST_S:
+        return False
+    if sys.platform != "linux":
+        return None
+    import ctypes
+
+    timex = (ctypes.c_char * 512)()  # larger than struct timex on any machine; zero modes: read only
+    try:
+        state = ctypes.CDLL(None, use_errno=True).adjtimex(timex)
+    except (OSError, AttributeError):
+        return None
+    return None if state < 0 else state != _TIME_ERROR
 
 
 class SystemClock:

@@ -50,11 +50,18 @@ class Event:
     normal_label: str
     replayed: bool
     model: str
+    time_synced: bool | None = None
+    monotonic_s: float = 0.0
     values: Mapping[str, tuple[float | None, str, Quality]] = field(default_factory=dict)
 
 
-def event_payload(record: Record, origin: Origin, sequence: int, *, replayed: bool = False) -> bytes:
-    """The event as UTF-8 JSON; numbers are not rounded, and NaN cannot occur."""
+def event_payload(
+    record: Record, origin: Origin, sequence: int, *, time_synced: bool | None = None, replayed: bool = False
+) -> bytes:
+    """The event as UTF-8 JSON; numbers are not rounded, and NaN cannot occur.
+
+    `time_synced` says whether the clock that stamped it was known to be right, None where nobody can tell.
+    """
     probabilities = record.probabilities
     event = {
         "schema": SCHEMA_VERSION,
@@ -62,6 +69,8 @@ def event_payload(record: Record, origin: Origin, sequence: int, *, replayed: bo
         "boot": origin.boot,
         "sequence": sequence,
         "time": rfc3339(record.frame.time_s),
+        "time_synced": time_synced,
+        "monotonic_s": round(record.frame.monotonic_s, 3),
         "label": record.label,
         "class": record.class_name,
         "confidence": record.confidence,
@@ -84,6 +93,18 @@ def as_replayed(payload: bytes) -> bytes:
     return payload.replace(b'"replayed":false', b'"replayed":true')
 
 
+def retimed(payload: bytes, offset_s: float) -> bytes:
+    """An event with its time corrected: `offset_s` is what the right wall clock is ahead of the monotonic one.
+
+    Raises ValueError for what is no event.
+    """
+    event = parse_event(payload)
+    plain = json.loads(payload)
+    plain["time"] = rfc3339(event.monotonic_s + offset_s)
+    plain["time_synced"] = True
+    return _ENCODER.encode(plain).encode()
+
+
 def parse_event(payload: bytes) -> Event:
     """The event in a payload; raises ValueError for anything that is not one."""
     try:
@@ -104,6 +125,8 @@ def parse_event(payload: bytes) -> Event:
             normal_label=str(plain["normal_label"]),
             replayed=bool(plain["replayed"]),
             model=f"{plain['model']['name']} {plain['model']['version']}",
+            time_synced=plain.get("time_synced"),
+            monotonic_s=_finite(plain.get("monotonic_s", 0.0)),
             values={
                 str(name): (_number(value["value"]), str(value["unit"]), Quality(value["quality"]))
                 for name, value in plain["values"].items()

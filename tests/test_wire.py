@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ampedge.records import Frame, Quality, Reason, Record, TagValue
-from ampedge.wire import Event, Origin, as_replayed, event_payload, parse_event, rfc3339
+from ampedge.wire import Event, Origin, as_replayed, event_payload, parse_event, retimed, rfc3339
 
 ORIGIN = Origin("pump", "b007", "tiny", "1", ("bad", "fine"), "fine", 0.5)
 RECORD = Record(
@@ -149,3 +149,13 @@ def test_a_time_without_a_zone_is_refused() -> None:
     plain = json.loads(event_payload(RECORD, ORIGIN, 0)) | {"time": "2026-11-23T00:00:00.000"}
     with pytest.raises(ValueError, match="time"):
         parse_event(json.dumps(plain).encode())
+
+
+def test_an_event_stamped_before_the_clock_was_right_gets_the_right_time() -> None:
+    record = Record(Frame("pump", 100.0, monotonic_s=50.25, failure=Reason.NO_COMMUNICATION))
+    early = event_payload(record, ORIGIN, 3, time_synced=False)
+    assert b'"time":"1970-01-01T00:01:40.000Z","time_synced":false,"monotonic_s":50.25' in early
+    late = parse_event(retimed(early, 1_800_000_000.0))
+    assert (late.time_s, late.time_synced, late.sequence) == (1_800_000_050.25, True, 3)
+    with pytest.raises(ValueError, match="not an event"):
+        retimed(b"[]", 0.0)

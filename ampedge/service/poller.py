@@ -16,6 +16,10 @@ from ampedge.modbus.source import Backoff
 from ampedge.records import Frame, Record
 
 
+_TURN_S = 5.0
+"""How long a wait lasts at most, so that it can be told from a loop that hangs."""
+
+
 class Source(Protocol):
     """A device that can be asked for one frame; a failure is a frame, too."""
 
@@ -58,6 +62,14 @@ class Poller:
         self._retry_s = 0.0
         self._failure: Record | None = None
         self._emitted_s = 0.0
+        self.progress_s = clock.monotonic()
+        self.polls = 0
+        self.failures = 0
+
+    @property
+    def retry_in_s(self) -> float | None:
+        """Seconds until a device that fails is tried again, None while it answers."""
+        return None if self._failure is None else max(0.0, self._retry_s - self._clock.monotonic())
 
     @property
     def skipped(self) -> int:
@@ -95,12 +107,13 @@ class Poller:
     def cycle(self) -> None:
         """One poll and what follows from it; between two tries of a failed device, one heartbeat."""
         if self._failure is not None and self._clock.monotonic() < self._retry_s:
-            self._fail(dataclasses.replace(self._failure.frame, time_s=self._clock.time()))
+            self._fail(self._failed_now(self._failure.frame))
             return
         with self._wake:
             writes, first_write_s = self._writes, self._first_write_s
             self._first_write_s = None
         frame = self._source.poll()
+        self.polls += 1
         now_s = self._clock.monotonic()
         with self._wake:
             if self._writes != writes:  # a write came in between: the row may be half old
@@ -118,14 +131,16 @@ class Poller:
     def _wait_until_due(self) -> bool:
         with self._wake:
             while not self._stopping:
-                left_s = self.due_s() - self._clock.monotonic()
+                self.progress_s = self._clock.monotonic()
+                left_s = self.due_s() - self.progress_s
                 if left_s <= 0:
                     return True
-                self._clock.wait(self._wake, left_s)
+                self._clock.wait(self._wake, min(left_s, _TURN_S))
         return False
 
     def _hand_on(self, frame: Frame, now_s: float) -> None:
         if frame.failure is not None:
+            self.failures += 1
             self._retry_s = now_s + self._backoff.next_s()
             known = self._failure is not None and self._failure.frame.failure == frame.failure
             if not known or now_s - self._emitted_s >= self._heartbeat_s:
@@ -136,6 +151,9 @@ class Poller:
             self._backoff.reset()
             self._cadence = _moved(self._cadence, now_s)
         self._emit(self._run(frame))
+
+    def _failed_now(self, frame: Frame) -> Frame:
+        return dataclasses.replace(frame, time_s=self._clock.time(), monotonic_s=self._clock.monotonic())
 
     def _fail(self, frame: Frame) -> None:
         self._failure = self._run(frame)
