@@ -1,20 +1,17 @@
 """The bundle: one directory or one `.ampedge` file; verified before it is built, never executed.
 
 A directory holds `manifest.json`, `manifest.sha256`, `weights.bin` and what training leaves beside them.
-An `.ampedge` file is a zip of the first three, stored in that order, whose comment is the SHA-256 of
-everything before the comment: one changed bit anywhere is found.
+An `.ampedge` file holds the first three in that order and, where it is signed, `manifest.sig`.
 """
 
 import hashlib
-import io
 import json
 import re
-import struct
-import zipfile
-import zlib
+import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -24,34 +21,51 @@ from pydantic import ValidationError
 from ampedge.datamap import DataMap
 from ampedge.errors import ConfigError, InUseError, ModelRefusedError, UsageError
 from ampedge.files import replaced_directory, replaced_file
+from ampedge.model.archive import LARGEST_BYTES, pack, unpack
 from ampedge.model.manifest import PROTOCOL, Manifest
 from ampedge.model.network import DenseNetwork, Matrix, Runtime, unpack_weights
+from ampedge.model.signature import sign, verify
 from ampedge.records import UNKNOWN
 
 MANIFEST = "manifest.json"
 CHECKSUM = "manifest.sha256"
 WEIGHTS = "weights.bin"
+SIGNATURE = "manifest.sig"
 HELD_OUT = "heldout.csv"
 EDGE_FILES = (MANIFEST, CHECKSUM, WEIGHTS)
 SUFFIX = ".ampedge"
 
-_COMMENT = b"ampedge sha256 "
-_COMMENT_SIZE = len(_COMMENT) + 64
-_LARGEST_BYTES = 64 * 1024 * 1024
+_LARGEST_MANIFEST = 16 * 1024 * 1024
+_MOST_REPLAYED = 20_000_000_000
+_REPLAYED_AT_ONCE = 64
 _GOLDEN_TOLERANCE = 1e-4
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-_ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, RuntimeError, ValueError, OverflowError)
 _DO = "Make it again with `ampedge train` and `ampedge export`, or copy it once more."
 
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """A loaded model: its manifest, the data map it was made for, and a runtime that is ready to run."""
+    """A loaded model: its manifest, the data map it was made for, and a runtime that is ready to run.
+
+    `contents` are the files that its `.ampedge` file holds, as they were read: what becomes of `path` later
+    is another matter.
+    """
 
     path: Path
     manifest: Manifest
     datamap: DataMap
     runtime: Runtime
+    contents: Mapping[str, bytes]
+
+    @property
+    def signed(self) -> bool:
+        """Whether it bears a signature; `load_bundle` with a key has checked it, without a key nobody has."""
+        return SIGNATURE in self.contents
+
+    @property
+    def identity(self) -> str:
+        """The SHA-256 of the manifest as the `.ampedge` file has it: the same for a directory and its file."""
+        return hashlib.sha256(self.contents[MANIFEST]).hexdigest()
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -79,10 +93,21 @@ class Bundle:
         return data
 
 
-def load_bundle(path: Path) -> Bundle:
-    """Read, verify, build and replay the golden rows; raises ModelRefusedError with the reason."""
+def load_bundle(path: Path, *, verify_key: Path | None = None) -> Bundle:
+    """Read, verify, build and replay the golden rows; raises ModelRefusedError with the reason.
+
+    With `verify_key`, the PEM file of a public Ed25519 key, it must be signed by the other half of that key,
+    which is checked before anything of it is looked at.  Raises ConfigError where that file is no such key.
+    """
     with _refused(path):
         files = _read(path)
+        if verify_key is not None:
+            _verify(path, files, verify_key)
+        _known_protocol(files[MANIFEST])  # before its other files, of which a newer one may well have others
+        if missing := [name for name in EDGE_FILES if name not in files]:
+            raise ModelRefusedError(f"It has no {missing[0]}.")
+        if tuple(files) not in (EDGE_FILES, (*EDGE_FILES, SIGNATURE)):
+            raise ModelRefusedError("It does not hold just the files of a bundle.")
         manifest = _manifest(files)
         for name, digest in manifest.files.items():
             if _sha256(path, name, files) not in (digest, None):
@@ -90,7 +115,12 @@ def load_bundle(path: Path) -> Bundle:
         runtime = _build(manifest, files[WEIGHTS])
         datamap = _checked_datamap(manifest)
         _replay(manifest, runtime)
-    return Bundle(path, manifest, datamap, runtime)
+    return Bundle(path, manifest, datamap, runtime, _for_the_edge(files))
+
+
+def sign_bundle(bundle: Bundle, key: Path) -> Bundle:
+    """The bundle with a signature by the private key in the PEM file `key`; `pack_bundle` writes it with it."""
+    return replace(bundle, contents={**bundle.contents, SIGNATURE: sign(bundle.contents[MANIFEST], key)})
 
 
 def save_bundle(directory: Path, manifest: Mapping[str, Any], files: Mapping[str, bytes]) -> Bundle:
@@ -122,18 +152,9 @@ def check_destination(directory: Path) -> None:
 
 def pack_bundle(bundle: Bundle, out: Path) -> None:
     """Write the one file for the edge, with all that it needs and nothing more."""
-    plain = bundle.manifest.model_dump(mode="json")
-    plain["files"] = {WEIGHTS: bundle.manifest.files[WEIGHTS]}
-    with _refused(bundle.path):
-        content = {**_sealed(plain), WEIGHTS: _read(bundle.path)[WEIGHTS]}
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
-        for name in EDGE_FILES:
-            archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), content[name], zipfile.ZIP_DEFLATED)
-        archive.comment = b"-" * _COMMENT_SIZE
-    body = buffer.getvalue()[:-_COMMENT_SIZE]
+    data = pack(bundle.contents)
     with replaced_file(out) as made:
-        made.write_bytes(body + _COMMENT + hashlib.sha256(body).hexdigest().encode())
+        made.write_bytes(data)
         load_bundle(made)
 
 
@@ -197,21 +218,48 @@ def _refused(path: Path) -> Iterator[None]:
 def _read(path: Path) -> dict[str, bytes]:
     try:
         if not path.is_dir():
-            return _unzip(_limited(path))
-        missing = [name for name in EDGE_FILES if not (path / name).is_file()]
-        if missing:
-            raise ModelRefusedError(f"It has no {missing[0]}.")
-        return {name: _limited(path / name) for name in EDGE_FILES}
+            files = unpack(_limited(path))
+        else:
+            files = {name: _limited(path / name) for name in EDGE_FILES if (path / name).exists()}
     except OSError as error:
         raise ModelRefusedError(f"It cannot be read: {error.strerror}.") from error
+    if MANIFEST not in files:
+        raise ModelRefusedError(f"It has no {MANIFEST}.")
+    if len(files[MANIFEST]) > _LARGEST_MANIFEST:
+        raise ModelRefusedError(f"{MANIFEST} is larger than that of any bundle ({_LARGEST_MANIFEST >> 20} MiB).")
+    return files
 
 
 def _limited(path: Path) -> bytes:
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise ModelRefusedError(f"{path.name} is no file.")  # opening a pipe would wait for ever
     with path.open("rb") as file:
-        data = file.read(_LARGEST_BYTES + 1)
-    if len(data) > _LARGEST_BYTES:
-        raise ModelRefusedError(f"It is larger than any bundle ({_LARGEST_BYTES >> 20} MiB).")
+        data = file.read(LARGEST_BYTES + 1)
+    if len(data) > LARGEST_BYTES:
+        raise ModelRefusedError(f"It is larger than any bundle ({LARGEST_BYTES >> 20} MiB).")
     return data
+
+
+def _verify(path: Path, files: Mapping[str, bytes], key: Path) -> None:
+    if path.is_dir():
+        raise ModelRefusedError(
+            "It is a directory, which bears no signature, and the config has a verify_key.",
+            "Make the one file of it with `ampedge export --sign KEY` and give that.",
+        )
+    if SIGNATURE not in files:
+        raise ModelRefusedError(
+            "It is not signed, and the config has a verify_key.", "Make it again with `ampedge export --sign KEY`."
+        )
+    verify(files[MANIFEST], files[SIGNATURE], key)
+
+
+def _for_the_edge(files: Mapping[str, bytes]) -> dict[str, bytes]:
+    """The files without what only a directory has; as they were where nothing is left out."""
+    plain = json.loads(files[MANIFEST])
+    if plain["files"].keys() == {WEIGHTS}:
+        return dict(files)
+    plain["files"] = {WEIGHTS: plain["files"][WEIGHTS]}
+    return {**_sealed(plain), WEIGHTS: files[WEIGHTS]}
 
 
 def _sha256(path: Path, name: str, files: Mapping[str, bytes]) -> str | None:
@@ -229,36 +277,8 @@ def _sha256(path: Path, name: str, files: Mapping[str, bytes]) -> str | None:
         raise ModelRefusedError(f"Its {name} cannot be read: {error}.") from error
 
 
-def _unzip(data: bytes) -> dict[str, bytes]:
-    body, comment = data[:-_COMMENT_SIZE], data[-_COMMENT_SIZE:]
-    if not data.startswith(b"PK") or not comment.startswith(_COMMENT):
-        raise ModelRefusedError("It is no .ampedge file, or its end is missing.")
-    if comment[len(_COMMENT) :] != hashlib.sha256(body).hexdigest().encode():
-        raise ModelRefusedError("It was altered after it was made: its checksum does not match.")
-    try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            entries = archive.infolist()
-            if any(entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) for entry in entries):
-                raise ModelRefusedError("It is packed in a way that no bundle is.")
-            if sum(entry.file_size for entry in entries) > _LARGEST_BYTES:
-                raise ModelRefusedError("It unpacks to more than any bundle does.")
-            names = [entry.filename for entry in entries]
-            if names[:1] == [MANIFEST]:
-                _plain(_member(archive, entries[0]))  # a newer protocol may well have other files
-            if names != list(EDGE_FILES):
-                raise ModelRefusedError("It does not hold just the files of a bundle.")
-            return {entry.filename: _member(archive, entry) for entry in entries}
-    except _ZIP_ERRORS as error:
-        raise ModelRefusedError("It is a damaged zip archive.") from error
-
-
-def _member(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
-    with archive.open(entry) as member:
-        return member.read(entry.file_size + 1)  # a limit, because the size that it states may be a lie
-
-
-def _plain(data: bytes) -> Any:
-    """The manifest as plain JSON, unless this ampedge is too old for it."""
+def _known_protocol(data: bytes) -> None:
+    """Refuse a manifest that is no JSON or newer than this ampedge."""
     try:
         plain = json.loads(data)
     except (ValueError, RecursionError) as error:
@@ -269,12 +289,10 @@ def _plain(data: bytes) -> Any:
             f"It is of protocol {protocol}; this ampedge reads up to {PROTOCOL}.",
             "Update ampedge here: pip install --upgrade ampedge",
         )
-    return plain
 
 
 def _manifest(files: Mapping[str, bytes]) -> Manifest:
     data = files[MANIFEST]
-    _plain(data)
     if files[CHECKSUM] != _checksum(data):
         raise ModelRefusedError(f"{MANIFEST} was altered after it was made: its checksum does not match.")
     try:
@@ -310,9 +328,16 @@ def _consistent(manifest: Manifest) -> None:
         (not shapes_fit, "a golden row has the wrong length"),
         (not {row.class_name for row in manifest.golden} <= set(classes), "a golden row is of no class"),
         (WEIGHTS not in manifest.files, "it does not name its weights"),
+        (len(manifest.golden) * _numbers(manifest) > _MOST_REPLAYED, "it has more golden rows than can be replayed"),
     ):
         if wrong:
             raise ModelRefusedError(f"{MANIFEST}: {what}.")
+
+
+def _numbers(manifest: Manifest) -> int:
+    """How many weights the network has."""
+    sizes = [len(manifest.features), *(layer.units for layer in manifest.layers)]
+    return sum(inputs * units + units for inputs, units in pairwise(sizes))
 
 
 def _plain_text(text: str) -> bool:
@@ -338,7 +363,9 @@ def _checked_datamap(manifest: Manifest) -> DataMap:
 
 def _replay(manifest: Manifest, runtime: Runtime) -> None:
     """Run the golden rows and compare: a swapped label, scaler or order shows here, before any reading."""
-    found = runtime.probabilities(np.array([row.values for row in manifest.golden], dtype=np.float64))
+    values = np.array([row.values for row in manifest.golden], dtype=np.float64)
+    parts = [values[at : at + _REPLAYED_AT_ONCE] for at in range(0, len(values), _REPLAYED_AT_ONCE)]
+    found = (got for part in parts for got in runtime.probabilities(part))
     for row, got in zip(manifest.golden, found, strict=True):
         difference = float(np.abs(got - np.array(row.probabilities)).max())
         said = manifest.classes[int(got.argmax())]
