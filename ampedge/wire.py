@@ -136,6 +136,30 @@ def parse_event(payload: bytes) -> Event:
         raise ValueError(f"not an event: {type(error).__name__} {error}") from error
 
 
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """The announcement that `count` events of a device, from sequence `first` to `last`, were dropped."""
+
+    device: str
+    boot: str
+    first: int
+    last: int
+    count: int
+    reason: str
+
+
+def parse_dropped(payload: bytes) -> Dropped:
+    """The announcement in a payload; raises ValueError for anything that is not one."""
+    try:
+        plain: dict[str, Any] = json.loads(payload)
+        if plain["schema"] != SCHEMA_VERSION:
+            raise ValueError(f"schema {plain['schema']!r} is not {SCHEMA_VERSION}")
+        numbers = {name: int(plain[name]) for name in ("first", "last", "count")}
+        return Dropped(str(plain["device"]), str(plain["boot"]), reason=str(plain["reason"]), **numbers)
+    except (KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
+        raise ValueError(f"not an announcement: {type(error).__name__} {error}") from error
+
+
 def rfc3339(time_s: float) -> str:
     """Seconds since the epoch as UTC with milliseconds, such as 2026-11-23T00:00:00.000Z."""
     return datetime.fromtimestamp(time_s, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -18,6 +18,7 @@ Model = Annotated[
 Host = Annotated[str | None, typer.Option("--host", help="The slave's address.")]
 Port = Annotated[int | None, typer.Option("--port", help="The slave's TCP port.")]
 Unit = Annotated[int | None, typer.Option("--unit", help="The slave's unit id.")]
+Device = Annotated[str | None, typer.Option("--device", help="The name of one of several devices.")]
 Broker = Annotated[str | None, typer.Option("--broker", help="The MQTT broker, HOST or HOST:PORT.")]
 Topic = Annotated[str | None, typer.Option("--topic", help="Topic of the bare label.")]
 Sep = Annotated[
