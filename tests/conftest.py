@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.support.canary import no_secret_in_files, pytest_runtest_makereport  # noqa: F401  # of every test
 from tests.support.mosquitto import Mosquitto
 
 # A busy machine is no failure: examples may take their time.

@@ -5,13 +5,16 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
+
+from tests.support.canary import refuse
 
 
 def run_cli(
     *arguments: object, cwd: Path | None = None, env: Mapping[str, str] | None = None, timeout_s: float = 60
 ) -> subprocess.CompletedProcess[str]:
     """Run `ampedge` with these arguments to its end; `env` is added to an environment without AMPEDGE_ variables."""
-    return subprocess.run(
+    done = subprocess.run(
         command(*arguments),
         cwd=cwd,
         env=environment(env),
@@ -20,13 +23,22 @@ def run_cli(
         timeout=timeout_s,
         check=False,
     )
+    refuse(done.stdout, done.stderr)
+    return done
 
 
-def start_cli(
-    *arguments: object, cwd: Path | None = None, env: Mapping[str, str] | None = None
-) -> subprocess.Popen[str]:
+class Started(subprocess.Popen[str]):
+    """A command that runs; what it says to its end shows no secret."""
+
+    def communicate(self, *arguments: Any, **named: Any) -> tuple[Any, Any]:
+        said = super().communicate(*arguments, **named)
+        refuse(*said)
+        return said
+
+
+def start_cli(*arguments: object, cwd: Path | None = None, env: Mapping[str, str] | None = None) -> Started:
     """Start `ampedge` with these arguments; use it as a context manager and end it."""
-    return subprocess.Popen(
+    return Started(
         command(*arguments),
         cwd=cwd,
         env=environment(env),
