@@ -1,15 +1,48 @@
 """The model and the data map that a command uses, and a sentence that says where they come from."""
 
+from pathlib import Path
+
 from ampedge.config import Config
 from ampedge.datamap import DataMap
+from ampedge.errors import UsageError
 from ampedge.model.bundle import Bundle, agree, find_bundle, load_bundle
+from ampedge.model.keeper import Keeper
 from ampedge.samples import BUNDLE, shipped
 
 
-def site_bundle(config: Config) -> tuple[Bundle, str]:
-    """(model, a sentence that says which one); raises ModelRefusedError, UsageError."""
-    bundle, how = _found(config)
-    return bundle, f"Using {bundle.path} ({how})."
+def site_bundle(config: Config, keeper: Keeper | None = None, *, insist: bool = True) -> tuple[Bundle, str]:
+    """(model, a sentence that says which one); raises ModelRefusedError, UsageError.
+
+    With a keeper it is the model that is to run, which must fit the tags of every device, else the last good copy.
+    Without `insist` the model need not be signed, whatever the config says: for what is made before it is signed.
+    """
+    path, how = model_path(config, keeper)
+    key = verify_key(config) if insist else None
+    if keeper is None:
+        return load_bundle(path, verify_key=key), f"Using {path} ({how})."
+
+    def fits(bundle: Bundle) -> None:
+        for device in config.devices:
+            if device.datamap is not None:
+                agree(bundle, device.datamap)
+
+    return keeper.choose(path, verify_key=key, how=how, fits=fits)
+
+
+def model_path(config: Config, keeper: Keeper | None = None) -> tuple[Path, str]:
+    """(where the model is, how it was found); raises UsageError where none is there and no copy of it is kept."""
+    try:
+        return find_bundle(config.model, shipped(BUNDLE))
+    except UsageError:
+        if config.model is None or keeper is None or not keeper.has(Path(config.model)):
+            raise
+        return Path(config.model), "as given"
+
+
+def verify_key(config: Config) -> Path | None:
+    """The file of the public key that models must be signed for, None where they need not be."""
+    key = config.path("verify_key", config.settings.verify_key)
+    return None if key is None else Path(key)
 
 
 def site_map(config: Config) -> tuple[DataMap, str]:
@@ -21,12 +54,8 @@ def site_map(config: Config) -> tuple[DataMap, str]:
     datamap = config.device.datamap
     if datamap is not None and config.source("model") != "flag":
         return datamap, f"Data map of {config.file}."
-    bundle, how = _found(config)
+    path, how = model_path(config)
+    bundle = load_bundle(path, verify_key=verify_key(config))
     if datamap is not None:
         return agree(bundle, datamap), f"Data map of {config.file}, which fits {bundle.path}."
     return bundle.datamap, f"Data map of {bundle.path} ({how})."
-
-
-def _found(config: Config) -> tuple[Bundle, str]:
-    path, how = find_bundle(config.model, shipped(BUNDLE))
-    return load_bundle(path), how

@@ -44,7 +44,7 @@ def evaluate(
     from ampedge.training.report import PAGE, write_report
 
     config = options.config_from(config_file, model=model)
-    bundle, which = site_bundle(config)
+    bundle, which = site_bundle(config, insist=False)
     messages = Console(stderr=True, soft_wrap=True, highlight=False)
     messages.print(which, markup=False)
     rows, scored = evaluation.rows_to_score(

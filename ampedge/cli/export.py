@@ -30,7 +30,7 @@ def export(
     from ampedge.training.export import exporter
 
     config = options.config_from(config_file, model=model)
-    bundle, which = site_bundle(config)
+    bundle, which = site_bundle(config, insist=False)
     Console(stderr=True, soft_wrap=True, highlight=False).print(which, markup=False)
     made = exporter.export(bundle, to, out or exporter.default_place(bundle, to))
     if as_json:

@@ -10,7 +10,7 @@ import re
 import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -55,7 +55,7 @@ class Bundle:
     manifest: Manifest
     datamap: DataMap
     runtime: Runtime
-    contents: Mapping[str, bytes]
+    contents: Mapping[str, bytes] = field(repr=False)
 
     @property
     def signed(self) -> bool:
