@@ -21,6 +21,7 @@ from ampedge.mqtt.subscriber import Subscriber
 from ampedge.settings import MqttSection
 from tests.support.mosquitto import MosquittoSub
 from tests.support.parts import needed
+from tests.support.receipts import FakeLog
 from tests.support.waiting import wait_until
 
 
@@ -35,17 +36,22 @@ def section(broker: EmbeddedBroker) -> MqttSection:
     return MqttSection(host="127.0.0.1", port=broker.port, protocol="3.1.1")
 
 
+def a_publisher(mqtt: MqttSection, log: FakeLog | None = None) -> Publisher:
+    return Publisher(mqtt, password=None, client_id="ours", devices=["amp1"], receipts=log or FakeLog())
+
+
 def test_our_publisher_through_to_mosquitto_sub(broker: EmbeddedBroker) -> None:
-    publisher = Publisher(section(broker), password=None, device="amp1")
+    log = FakeLog()
+    publisher = a_publisher(section(broker), log)
     with MosquittoSub(broker.port, "amp/#") as sub:
         publisher.start()
-        publisher.announce(True)
+        publisher.announce("amp1", True)
         wait_until(lambda: publisher.connected)
         events = [f'{{"n":{i}}}' for i in range(10)]
-        for event in events:
-            assert publisher.publish("healthy", event.encode())
+        for row_id, event in enumerate(events):
+            assert publisher.publish("amp1", "healthy", event.encode(), row_id)
         publisher.stop()
-        assert publisher.delivered == 10
+        assert log.acknowledged_ids == list(range(10))
         wait_until(lambda: sub.on("amp/status") == ["online", "offline"])
         assert sub.on("amp/inference/event") == events
         assert sub.on("amp/inference") == ["healthy"] * 10
@@ -58,14 +64,14 @@ def test_our_publisher_through_to_mosquitto_sub(broker: EmbeddedBroker) -> None:
 
 
 def test_a_client_gets_only_what_it_subscribed_to(broker: EmbeddedBroker) -> None:
-    publisher = Publisher(section(broker), password=None, device="amp1")
+    publisher = a_publisher(section(broker))
     publisher.start()
     wait_until(lambda: publisher.connected)
     with (
         MosquittoSub(broker.port, "amp/status"),
         Subscriber(section(broker), password=None, topics=["amp/inference"], wait_s=5) as sub,
     ):
-        publisher.publish("healthy", b"{}")
+        publisher.publish("amp1", "healthy", b"{}", 1)
         message = sub.get(5)
         publisher.stop()
     assert message is not None
@@ -73,7 +79,7 @@ def test_a_client_gets_only_what_it_subscribed_to(broker: EmbeddedBroker) -> Non
 
 
 def test_a_will_is_sent_when_a_client_is_cut_off(broker: EmbeddedBroker) -> None:
-    publisher = Publisher(section(broker), password=None, device="amp1")
+    publisher = a_publisher(section(broker))
     with Subscriber(section(broker), password=None, topics=["amp/status"], wait_s=5) as sub:
         publisher.start()
         first = sub.get(5)
@@ -127,7 +133,7 @@ def test_strangers_are_survived(broker: EmbeddedBroker) -> None:
 
 def test_version_auto_falls_back_to_3_1_1(broker: EmbeddedBroker, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection, "CONNACK_TIMEOUT_S", 0.3)
-    publisher = Publisher(MqttSection(host="127.0.0.1", port=broker.port), password=None, device="d")
+    publisher = a_publisher(MqttSection(host="127.0.0.1", port=broker.port))
     publisher.start()
     wait_until(lambda: publisher.connected)
     publisher.stop()

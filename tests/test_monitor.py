@@ -31,6 +31,7 @@ from ampedge.wire import Origin, event_payload
 from tests.support.cli import command, environment, run_cli
 from tests.support.event_schema import valid_event
 from tests.support.mosquitto import Mosquitto, free_port
+from tests.support.receipts import FakeLog
 from tests.support.waiting import wait_until
 
 ORIGIN = Origin("amp1", "0123456789abcdef", "tiny", "1", ("failsoon", "healthy"), "healthy", 0.05)
@@ -56,14 +57,18 @@ class Service:
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._publish)
         self._publisher = Publisher(
-            MqttSection(host=broker.host, port=broker.port, topic="t"), password=None, device="amp1"
+            MqttSection(host=broker.host, port=broker.port, topic="t"),
+            password=None,
+            client_id="ours",
+            devices=["amp1"],
+            receipts=FakeLog(),
         )
 
     def _publish(self) -> None:
         for sequence in counting():
             label = self._labels[sequence % len(self._labels)]
             if self._events:
-                self._publisher.publish(label, reading(label, sequence))
+                self._publisher.publish("amp1", label, reading(label, sequence), sequence)
             else:
                 self._broker.publish("t", label)
             if self._ending.wait(0.05):
@@ -72,7 +77,7 @@ class Service:
     def __enter__(self) -> Self:
         if self._events:
             self._publisher.start()
-            self._publisher.announce(True)
+            self._publisher.announce("amp1", True)
         self._thread.start()
         return self
 

@@ -54,14 +54,16 @@ class Hooks:
     """What the owner of a connection is told, always with the lock held; none of these may block.
 
     `up` gets the client of a new connection, before anyone else may use it.
-    `acknowledged` gets a message id and whether the broker refused the message.
+    `acknowledged` gets a message id and the broker's verdict.
+    Only `turned` is called without the lock, by the connection's thread after each turn.
     """
 
     up: Callable[[paho.Client], None]
     down: Callable[[], None]
     message: Callable[[paho.MQTTMessage], None] = lambda _: None
-    acknowledged: Callable[[int, bool], None] | None = None
+    acknowledged: Callable[[int, ReasonCode], None] | None = None
     subscribed: Callable[[Sequence[ReasonCode]], None] = lambda _: None
+    turned: Callable[[], None] = lambda: None
 
 
 class Connection:
@@ -71,6 +73,7 @@ class Connection:
     The client id stays the same at every reconnect, so that the broker ends the old connection at once and its
     will cannot arrive after the new birth.
     `client` is there while the connection is up and is used with `lock` held; `problem` is the latest trouble.
+    While `hurried` is set acknowledgements are taken as they come, else they gather for a moment.
     """
 
     def __init__(
@@ -84,6 +87,8 @@ class Connection:
         client_id: str | None = None,
     ) -> None:
         self.lock = threading.RLock()
+        self.progress_s = time.monotonic()
+        self.hurried = False
         self.client: paho.Client | None = None
         self.problem: str | None = None
         self._mqtt = mqtt
@@ -98,6 +103,15 @@ class Connection:
         self._end = _End.FAILED
         self._answered = False
         self._thread: threading.Thread | None = None
+
+    @property
+    def alive(self) -> bool:
+        """Whether the thread runs."""
+        return self._thread is not None and self._thread.is_alive()
+
+    def condition(self) -> threading.Condition:
+        """A condition on the lock."""
+        return threading.Condition(self.lock)
 
     def start(self) -> None:
         """Begin connecting in the background."""
@@ -177,6 +191,7 @@ class Connection:
                 self._went_down(client)
                 if (left := client.socket()) is not None:
                     left.close()
+        self._hooks.turned()
         return self._end
 
     def _pump(self, client: paho.Client) -> None:
@@ -192,7 +207,9 @@ class Connection:
             while True:
                 wait_s = _CHECK_S if self.client is client else max(0.0, connack_due_s - time.monotonic())
                 ready = {key.fileobj for key, _ in selector.select(wait_s)}
-                if watched in ready and self.client is client and self._hooks.acknowledged is not None:
+                self.progress_s = time.monotonic()
+                taking = watched in ready and self.client is client and self._hooks.acknowledged is not None
+                if taking and not self.hurried:
                     self._closing.wait(_GATHER_S)
                 with self.lock:
                     if self._wake_read in ready:
@@ -212,6 +229,7 @@ class Connection:
                     if self.client is not client and time.monotonic() >= connack_due_s:
                         self.problem = f"What answers at {self._where} does not answer an MQTT client."
                         return
+                self._hooks.turned()
 
     def _make_client(self, version: MQTTProtocolVersion) -> paho.Client:
         client = paho.Client(CallbackAPIVersion.VERSION2, self._client_id, protocol=version, reconnect_on_failure=False)
@@ -230,7 +248,7 @@ class Connection:
 
     def _published(self, _client: paho.Client, _data: Any, mid: int, code: ReasonCode, _properties: Any) -> None:
         if self._hooks.acknowledged is not None:
-            self._hooks.acknowledged(mid, code.is_failure)
+            self._hooks.acknowledged(mid, code)
 
     def _connected(self, client: paho.Client, _data: Any, _flags: Any, code: ReasonCode, _properties: Any) -> None:
         self._answered = True

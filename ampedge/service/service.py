@@ -10,6 +10,7 @@ import secrets
 import threading
 import time
 from collections import deque
+from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from types import TracebackType
@@ -49,6 +50,26 @@ class Snapshot:
     problem: str | None
 
 
+class _Receipts:
+    """Counts what became of each event, until the event log does."""
+
+    def __init__(self) -> None:
+        self.delivered = 0
+        self.dropped = 0
+
+    def sent(self, row_id: int) -> None:
+        pass
+
+    def acknowledged(self, row_id: int) -> None:  # noqa: ARG002
+        self.delivered += 1
+
+    def returned(self, row_ids: Iterable[int]) -> None:
+        self.dropped += len(list(row_ids))
+
+    def rejected(self, row_id: int, reason: str) -> None:  # noqa: ARG002
+        self.dropped += 1
+
+
 class Service:
     """Everything that `serve` runs; a context manager that starts and stops it.
 
@@ -73,7 +94,14 @@ class Service:
         )
         self.broker = f"{config.mqtt.host}:{config.mqtt.port}"
         self.topic = settings.mqtt.topic
-        self.publisher = Publisher(config.mqtt, password=config.password(), device=settings.device)
+        self._receipts = _Receipts()
+        self.publisher = Publisher(
+            config.mqtt,
+            password=config.password(),
+            client_id=config.mqtt.client_id or f"ampedge{secrets.token_hex(6)}",
+            devices=[settings.device],
+            receipts=self._receipts,
+        )
         self._poller: Poller | None = None
         self._thread = threading.Thread(target=self._poll, name="poller", daemon=True)
         self._latest: Record | None = None
@@ -156,8 +184,8 @@ class Service:
             rate=_rate(emitted_s),
             skipped=0 if self._poller is None else self._poller.skipped,
             connected=self.publisher.connected,
-            delivered=self.publisher.delivered,
-            dropped=self.publisher.dropped,
+            delivered=self._receipts.delivered,
+            dropped=self._receipts.dropped,
             problem=self.publisher.problem,
         )
 
@@ -184,8 +212,10 @@ class Service:
         online = record.frame.failure is None
         if online is not self._online:
             self._online = online
-            self.publisher.announce(online)
-        self.publisher.publish(record.label, event_payload(record, self.origin, self._sequence))
+            self.publisher.announce(self.origin.device, online)
+        event = event_payload(record, self.origin, self._sequence)
+        if not self.publisher.publish(self.origin.device, record.label, event, self._sequence):
+            self._receipts.dropped += 1
         self._sequence += 1
         self._emitted_s.append(self._clock.monotonic())
         previous, self._latest = self._latest, record
