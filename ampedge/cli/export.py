@@ -18,6 +18,9 @@ def export(
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="File or directory to write; without it, named after the model.")
     ] = None,
+    sign: Annotated[
+        Path | None, typer.Option("--sign", help="Sign the file for the edge with this private Ed25519 key (PEM).")
+    ] = None,
     config_file: options.ConfigFile = None,
     as_json: options.Json = False,
 ) -> None:
@@ -26,14 +29,25 @@ def export(
 
     from rich.console import Console
 
+    from ampedge.errors import UsageError
+    from ampedge.model.bundle import sign_bundle
+    from ampedge.model.signature import exposed
     from ampedge.site_map import site_bundle
     from ampedge.training.export import exporter
 
+    if sign is not None and to != "ampedge":
+        raise UsageError(f"--sign: the format {to} bears no signature.", "Leave out --sign or --format.")
     config = options.config_from(config_file, model=model)
     bundle, which = site_bundle(config, insist=False)
-    Console(stderr=True, soft_wrap=True, highlight=False).print(which, markup=False)
+    messages = Console(stderr=True, soft_wrap=True, highlight=False)
+    messages.print(which, markup=False)
+    if sign is not None:
+        bundle = sign_bundle(bundle, sign)
+        if exposed(sign):
+            messages.print(f"Others on this machine can read the key: chmod 600 {sign}", style="yellow", markup=False)
     made = exporter.export(bundle, to, out or exporter.default_place(bundle, to))
     if as_json:
         print(json.dumps(made.document(), ensure_ascii=False))
     else:
-        Console(soft_wrap=True, highlight=False).print(made.describe(), markup=False)
+        signed = "\nSigned." if bundle.signed and to == "ampedge" else ""
+        Console(soft_wrap=True, highlight=False).print(made.describe() + signed, markup=False)
