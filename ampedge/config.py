@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from ampedge.datamap import DataMap, Tag
 from ampedge.errors import ConfigError, UsageError, did_you_mean
-from ampedge.settings import DeviceSection, MqttSection, Settings, TagSection, keys
+from ampedge.settings import DeviceSection, MqttSection, Settings, TagSection, keys, problems
 
 DEFAULT_FILE = "ampedge.toml"
 EMBEDDED_HOST = "127.0.0.1"
@@ -23,6 +23,7 @@ EMBEDDED_PORT = 5020
 EMBEDDED_BROKER = "embedded"
 ENVIRONMENT_PREFIX = "AMPEDGE_"
 STATE_DIR = "ampedge-state"
+_TRUTHS = {"true": True, "false": False}
 _NOT_KEYS = ("AMPEDGE_TEST_DATA",)
 _SECTIONS = ("modbus", "mqtt", "decision", "store", "log")
 _DEVICE_FLAGS = ("modbus.host", "modbus.port", "modbus.unit", "modbus.interval_s")
@@ -168,8 +169,9 @@ def load_config(
     lines: list[str] = []
     merged: dict[str, Any] = {name: {} for name in _SECTIONS}
     sources: dict[str, str] = {}
+    text = "" if file is None else _text(file)
     if file is not None:
-        for path, value in _parsed(file):
+        for path, value in _parsed(file, text):
             _put(merged, path, value)
             sources[path] = str(file)
     for path, value in _from_environment(environment):
@@ -185,7 +187,7 @@ def load_config(
     try:
         settings = Settings.model_validate(merged)
     except ValidationError as error:
-        lines += [_problem(detail, sources) for detail in error.errors(include_url=False)]
+        lines += _told(error, sources, file, text)
     if lines:
         raise ConfigError("\n".join(lines), "Every key is described in docs/reference.md.")
     if device is not None:
@@ -219,17 +221,26 @@ def _address(host: str | None, port: int | None) -> tuple[str, int]:
     return (EMBEDDED_HOST, port or EMBEDDED_PORT) if host is None else (host, port or 502)
 
 
-def _parsed(file: Path) -> list[tuple[str, Any]]:
+def _text(file: Path) -> str:
+    try:
+        return file.read_text("utf-8-sig")
+    except OSError as error:
+        raise ConfigError(f"{file} cannot be read: {error.strerror}.", "Make one with `ampedge init`.") from error
+    except ValueError as error:
+        raise _no_toml(file, error) from error
+
+
+def _parsed(file: Path, text: str) -> list[tuple[str, Any]]:
     import tomllib
 
     try:
-        return list(_flat(tomllib.loads(file.read_text("utf-8-sig"))))
-    except OSError as error:
-        raise ConfigError(f"{file} cannot be read: {error.strerror}.", "Make one with `ampedge init`.") from error
+        return list(_flat(tomllib.loads(text)))
     except (ValueError, RecursionError) as error:
-        raise ConfigError(
-            f"{file} is not TOML: {error}.", "Mend that line, or begin anew with `ampedge init`."
-        ) from error
+        raise _no_toml(file, error) from error
+
+
+def _no_toml(file: Path, error: Exception) -> ConfigError:
+    return ConfigError(f"{file} is not TOML: {error}.", "Mend that line, or begin anew with `ampedge init`.")
 
 
 def _flat(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -256,7 +267,10 @@ def _from_environment(environment: Mapping[str, str]) -> Iterator[tuple[str, Any
         if not name.startswith(ENVIRONMENT_PREFIX) or name in _NOT_KEYS:
             continue
         path = name.removeprefix(ENVIRONMENT_PREFIX).lower().replace("__", ".")
-        yield path, _number(text) if types.get(path) in (int, float, int | None) else text
+        if types.get(path) is bool:
+            yield path, _TRUTHS.get(text.lower(), text)
+        else:
+            yield path, _number(text) if types.get(path) in (int, float, int | None) else text
 
 
 def _number(text: str) -> int | float | str:
@@ -268,22 +282,35 @@ def _number(text: str) -> int | float | str:
     return text
 
 
-def _problem(detail: Any, sources: Mapping[str, str]) -> str:
-    path = ".".join(str(part) for part in detail["loc"])
-    where = f"{path} ({_source(path, sources)})"
+def _told(error: ValidationError, sources: Mapping[str, str], file: Path | None, text: str) -> Iterator[str]:
+    """A sentence for each problem, with where the value came from."""
+    from ampedge import toml_lines
+
+    lines = toml_lines.lines(text)
+    for detail in problems(error):
+        path = ".".join(str(part) for part in detail["loc"])
+        source = _source(path.rpartition(".")[0] if detail["type"] == "missing" else path, sources)
+        line = toml_lines.nearest(lines, detail["loc"]) if source == str(file) else None
+        yield _problem(detail, path, source if line is None else f"{source}:{line}")
+
+
+def _problem(detail: Mapping[str, Any], path: str, source: str) -> str:
+    where = f"{path} ({source})"
     kind = detail["type"]
+    names = [part for part in detail["loc"] if isinstance(part, str)]
     if kind == "extra_forbidden":
-        parent, _, last = path.rpartition(".")
-        parent = re.sub(r"\.\d+", "", parent)
-        siblings = {key.removeprefix(parent + ".").split(".")[0] for key, *_ in keys() if key.startswith(parent)}
+        above = "".join(f"{name}." for name in names[:-1])
+        known = {key.removeprefix(above).split(".")[0] for key, *_ in keys() if key.startswith(above)}
         return (
-            f"{where}: there is no such key; {did_you_mean(last, siblings) or 'known: ' + ', '.join(sorted(siblings))}"
+            f"{where}: there is no such key; {did_you_mean(names[-1], known) or 'known: ' + ', '.join(sorted(known))}"
         )
+    section = ".".join(names)
+    is_list = names[-1] in ("tags", "devices")
     if kind == "model_type":
-        name = f"[[{re.sub(r'[.][0-9]+', '', path)}]]" if path.startswith(("tags", "devices")) else f"[{path}]"
-        return f"{where}: this is a section: write {name} and its keys below"
-    if path in ("tags", "devices") and kind == "tuple_type":
-        return f"{where}: write [[{path}]] and its keys below, once for each of them"
+        header = f"[[{section}]]" if is_list else f"[{section}]"
+        return f"{where}: this is a section: write {header} and its keys below"
+    if is_list and kind == "tuple_type":
+        return f"{where}: write [[{section}]] and its keys below, once for each of them"
     message = detail["msg"].removeprefix("Value error, ")
     is_told = path.endswith("password") or kind in ("missing", "value_error")
     given = f", not {detail['input']!r:.80}" if isinstance(detail["input"], str | int | float) and not is_told else ""

@@ -4,17 +4,21 @@ import os
 import re
 import socket
 from collections.abc import Iterator
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    GetCoreSchemaHandler,
     SecretStr,
+    ValidationError,
     ValidationInfo,
     field_validator,
     model_validator,
 )
+from pydantic_core import CoreSchema, core_schema
 
 from ampedge.datamap import DataMap, TableName, Tag, TypeName, WordOrder, parse_address
 from ampedge.errors import ConfigError
@@ -33,6 +37,37 @@ class Section(BaseModel):
     """Base of every section: strict types, no unknown key, frozen once read."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False, defer_build=True)
+
+
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """Builds the check of a field with its first value: most configs have none, and building is a part of the start.
+
+    What is wrong inside becomes one error of the field with the others in it; `problems` takes them out again.
+    """
+
+    def __get_pydantic_core_schema__(self, source: Any, _: GetCoreSchemaHandler) -> CoreSchema:
+        def validated(value: Any) -> Any:
+            from pydantic import TypeAdapter
+
+            return TypeAdapter(source).validate_python(value)
+
+        return core_schema.no_info_plain_validator_function(validated)
+
+
+_T = TypeVar("_T")
+Given = Annotated[_T, _Given()]
+
+
+def problems(error: ValidationError, above: tuple[int | str, ...] = ()) -> Iterator[dict[str, Any]]:
+    """Every problem of a config, as pydantic tells it, with its whole place in `loc`."""
+    for found in error.errors(include_url=False):
+        inner = found.get("ctx", {}).get("error")
+        place = above + found["loc"]
+        if isinstance(inner, ValidationError):
+            yield from problems(inner, place)
+        else:
+            yield {**found, "loc": place}
 
 
 def status_topic(topic: str, given: str | None = None) -> str:
@@ -105,7 +140,7 @@ class ModbusSection(Section):
     close_after_poll: bool = Field(
         False, description="Close the connection after each poll, for devices that allow one master at a time."
     )
-    check: CheckSection | None = Field(None, description="A register with a known content; see below.")
+    check: Given[CheckSection | None] = Field(None, description="A register with a known content; see below.")
     slave: Literal["auto", "embedded", "external"] = Field(
         "auto",
         description="embedded: serve hosts the slave; external: it polls one; auto: it hosts it where the address is "
@@ -202,9 +237,9 @@ class DeviceSection(Section):
     timeout_s: float | None = Field(None, gt=0, le=60, description="As in [modbus].")
     reconnect_settle_s: float | None = Field(None, ge=0, le=86400, description="As in [modbus].")
     close_after_poll: bool | None = Field(None, description="As in [modbus].")
-    check: CheckSection | None = Field(None, description="As in [modbus].")
-    tags: tuple[TagSection, ...] = Field(
-        (), strict=False, description="Its own tags, `[[devices.tags]]`; without them the shared `[[tags]]`."
+    check: Given[CheckSection | None] = Field(None, description="As in [modbus].")
+    tags: Given[tuple[TagSection, ...]] = Field(
+        (), description="Its own tags, `[[devices.tags]]`; without them the shared `[[tags]]`."
     )
 
     _plain_name = field_validator("name")(_plain_device)
@@ -349,8 +384,8 @@ class Settings(Section):
     decision: DecisionSection = Field(default_factory=DecisionSection)
     store: StoreSection = Field(default_factory=StoreSection)
     log: LogSection = Field(default_factory=LogSection)
-    devices: tuple[DeviceSection, ...] = Field((), strict=False)
-    tags: tuple[TagSection, ...] = Field((), strict=False)
+    devices: Given[tuple[DeviceSection, ...]] = Field(())
+    tags: Given[tuple[TagSection, ...]] = Field(())
 
     _plain_device = field_validator("device")(_plain_device)
 

@@ -117,8 +117,8 @@ def test_all_problems_of_a_config_are_shown_by_a_command(tmp_path: Path) -> None
     assert (done.returncode, done.stdout) == (2, "")
     assert "Traceback" not in done.stderr
     for words in (
-        "modbus.hots (ampedge.toml): there is no such key; did you mean 'host'?",
-        "mqtt.port (ampedge.toml): input should be greater than or equal to 1, not 0",
+        "modbus.hots (ampedge.toml:2): there is no such key; did you mean 'host'?",
+        "mqtt.port (ampedge.toml:4): input should be greater than or equal to 1, not 0",
         "modbus.interval_s (flag): input should be greater than 0, not -1.0",
     ):
         assert words in done.stderr

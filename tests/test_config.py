@@ -1,20 +1,31 @@
 """The configuration: every key, every source, and every mistake told at once without telling a secret."""
 
+import json
 import os
+import re
 import traceback
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
-from pydantic import BaseModel
+from pydantic import SecretStr
 
 from ampedge.config import Config, load_config
 from ampedge.datamap import DataMap, Tag
 from ampedge.errors import ConfigError
 from ampedge.settings import keys
+from tests.support.canary import CANARY
 
-CANARY = "hunter2-canary"
 PATHS = [path for path, *_ in keys()]
+NEEDED = {
+    "tags": {"name": '"x"', "address": "0"},
+    "devices": {"name": '"x"', "host": '"plc"'},
+    "devices.tags": {"name": '"x"', "address": "0"},
+    "modbus.check": {"address": "0", "value": "1.5"},
+    "devices.check": {"address": "0", "value": "1.5"},
+}
+"""What the sections need that may not be there at all."""
+LISTS = ("tags", "devices", "devices.tags")
 TAG = '[[tags]]\nname = "x"\naddress = 0\n'
 
 
@@ -28,6 +39,11 @@ def load(
 
 
 def problems(place: Path, *arguments: Any, **named: Any) -> list[str]:
+    """The lines of the refusal, the file's path cut short and without the number of its line."""
+    return [re.sub(r"\(FILE:\d+\)", "(FILE)", line) for line in numbered(place, *arguments, **named)]
+
+
+def numbered(place: Path, *arguments: Any, **named: Any) -> list[str]:
     """The lines of the refusal, the file's path cut short."""
     with pytest.raises(ConfigError) as caught:
         load(place, *arguments, **named)
@@ -37,13 +53,20 @@ def problems(place: Path, *arguments: Any, **named: Any) -> list[str]:
 
 
 def toml(path: str, value: str) -> str:
-    """A file with that one key, beside what a tag needs."""
+    """A file with that one key, beside what its sections need."""
     section, _, name = path.rpartition(".")
-    if section != "tags":
-        return (f"[{section}]\n" if section else "") + f"{name} = {value}\n"
-    rest = {"name": '"x"', "address": "0"}
-    rest.pop(name, None)
-    return "\n".join(["[[tags]]", *(f"{k} = {v}" for k, v in rest.items()), f"{name} = {value}", ""])
+    if not section:
+        return f"{name} = {value}\n"
+    lines = toml("devices.port", "502").splitlines() if section.startswith("devices.") else []
+    needed = {key: given for key, given in NEEDED.get(section, {}).items() if key != name}
+    header = f"[[{section}]]" if section in LISTS else f"[{section}]"
+    return "\n".join([*lines, header, *(f"{key} = {given}" for key, given in needed.items()), f"{name} = {value}", ""])
+
+
+def shown(path: str) -> str:
+    """The path as problems show it: with the place in each list."""
+    parts = path.split(".")
+    return ".".join(part + ".0" * (".".join(parts[: i + 1]) in LISTS) for i, part in enumerate(parts))
 
 
 # Defaults and sources.
@@ -75,13 +98,26 @@ def test_the_file_of_the_directory_is_taken_and_another_one_when_named(
 
 LEVELS = {
     "device": ("a", "b", "c"),
+    "watch_model": (True, False, True),
+    "verify_key": ("a.pem", "b.pem", "c.pem"),
+    "state_dir": ("/a", "/b", "/c"),
     "modbus.host": ("10.0.0.1", "10.0.0.2", "10.0.0.3"),
     "modbus.port": (1502, 2502, 3502),
     "modbus.interval_s": (2, 0.5, 0.25),
     "modbus.slave": ("external", "embedded", "auto"),
+    "modbus.reconnect_settle_s": (2, 0.5, 0),
+    "modbus.close_after_poll": (True, False, True),
     "mqtt.port": (1884, 1885, 1886),
+    "mqtt.tls": (True, False, True),
     "mqtt.topic": ("file/a", "environment/b", "flag/c"),
     "decision.min_confidence": (0.6, 0.7, 0.8),
+    "store.commit_s": (10, 20.5, 30),
+    "store.max_mb": (10, 20.5, 30),
+    "store.keep_days": (10, 20.5, 30),
+    "log.format": ("json", "human", "auto"),
+    "log.file": ("a.log", "b.log", "c.log"),
+    "log.max_mb": (10, 20.5, 30),
+    "log.backups": (1, 2, 0),
 }
 
 
@@ -95,11 +131,12 @@ def got(config: Config, path: str) -> Any:
 @pytest.mark.parametrize("path", LEVELS)
 def test_a_flag_wins_over_the_environment_over_the_file_over_the_default(tmp_path: Path, path: str) -> None:
     in_file, in_environment, flag = LEVELS[path]
-    text = toml(path, repr(in_file).replace("'", '"'))
+    text = toml(path, json.dumps(in_file))
     environment = {"AMPEDGE_" + path.upper().replace(".", "__"): str(in_environment)}
     flags = {path: flag}
+    default = got(load(tmp_path), path)
     for config, value, source in [
-        (load(tmp_path), type(load(tmp_path).settings).model_validate({}), "default"),
+        (load(tmp_path), default, "default"),
         (load(tmp_path, text), in_file, str(tmp_path / "ampedge.toml")),
         (load(tmp_path, text, None, environment), in_environment, "environment"),
         (load(tmp_path, text, flags, environment), flag, "flag"),
@@ -107,7 +144,7 @@ def test_a_flag_wins_over_the_environment_over_the_file_over_the_default(tmp_pat
         (load(tmp_path, "", flags), flag, "flag"),
     ]:
         assert config.source(path) == source
-        assert got(config, path) == (got(load(tmp_path), path) if isinstance(value, BaseModel) else value)
+        assert got(config, path) == value
 
 
 def test_the_environment_of_the_process_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -146,7 +183,8 @@ def test_empty_files_empty_sections_and_byte_order_marks(tmp_path: Path, empty: 
     ],
 )
 def test_the_slaves_address(tmp_path: Path, modbus: str, address: tuple[str, int]) -> None:
-    assert load(tmp_path, f"[modbus]\n{modbus}\n").device.host == address[0]
+    device = load(tmp_path, f"[modbus]\n{modbus}\n").device
+    assert (device.host, device.port) == address
 
 
 def test_the_embedded_broker_is_reached_on_loopback_without_mqtt_5(tmp_path: Path) -> None:
@@ -179,18 +217,24 @@ def edits(word: str) -> set[str]:
 @pytest.mark.parametrize("path", PATHS)
 def test_every_key_written_with_one_slip_is_refused_with_did_you_mean(tmp_path: Path, path: str) -> None:
     section, _, name = path.rpartition(".")
-    shown = section.replace("tags", "tags.0") + "." if section else ""
-    for wrong in edits(name) - {p.rpartition(".")[2] for p in PATHS}:
-        lines = problems(tmp_path, toml(f"{section}.{wrong}".lstrip("."), '"x"'))
-        assert f"{shown}{wrong} (FILE): there is no such key; did you mean {name!r}?" in lines
+    near = {known.rpartition(".")[2] for known in PATHS if known.rpartition(".")[0] == section}
+    for wrong in edits(name) - near:
+        written = f"{section}.{wrong}".lstrip(".")
+        text = toml(written, '"x"')
+        number = text.splitlines().index(f'{wrong} = "x"') + 1
+        (line,) = [line for line in numbered(tmp_path, text) if "there is no such key" in line]
+        start, _, meant = line.partition(": there is no such key; did you mean ")
+        assert start == f"{shown(written)} (FILE:{number})"
+        assert meant.strip("'?") in {name, *(other for other in near if wrong in edits(other))}
 
 
-@pytest.mark.parametrize("path", [path for path in PATHS if not path.startswith("tags.")])
+@pytest.mark.parametrize("path", [path for path in PATHS if not path.startswith(("tags.", "devices."))])
 def test_every_variable_written_with_one_slip_is_refused_with_did_you_mean(tmp_path: Path, path: str) -> None:
     section, _, name = path.rpartition(".")
     wrong = f"{section}.{name[:-1]}".lstrip(".")
     lines = problems(tmp_path, environment={"AMPEDGE_" + wrong.upper().replace(".", "__"): CANARY})
-    assert lines == [f"{wrong} (environment): there is no such key; did you mean {name!r}?"]
+    needed = [f"{section}.{key} (environment): field required" for key in NEEDED.get(section, ())]
+    assert lines == [*needed, f"{wrong} (environment): there is no such key; did you mean {name!r}?"]
 
 
 def test_an_unknown_section_names_its_source_and_the_nearest(tmp_path: Path) -> None:
@@ -198,37 +242,39 @@ def test_an_unknown_section_names_its_source_and_the_nearest(tmp_path: Path) -> 
         "modbuss (FILE): there is no such key; did you mean 'modbus'?"
     ]
     (line,) = problems(tmp_path, "colour = 'red'\n")
-    assert line == "colour (FILE): there is no such key; known: decision, device, modbus, model, mqtt, tags"
+    assert line == (
+        "colour (FILE): there is no such key; known: decision, device, devices, log, modbus, model, mqtt, state_dir, "
+        "store, tags, verify_key, watch_model"
+    )
 
 
 WRONG_TYPES = {
     "str": ["5", "1.5", "true", "[]", "{a = 1}"],
+    "bool": ['"true"', '"no"', "1", "0", "[]"],
     "int": ['"5"', "1.5", "true", "[1]"],
     "float": ['"0.5"', "true", "[0.5]", "nan", "inf"],
     "choice": ['"nonsense"', "5", "true"],
-    "pair": ["5", '"0-5"', "[0]", "[0, 1, 2]", '["0", "1"]', "[true, 2]", "[0, nan]", "[5, 1]", "[1, 1]"],
-    "patterns": ["5", '"0x7FFF"', '["0x7FFF"]', "[1.0]", "[true]", "[-1]", "[0x100000000]"],
+    "valid": ["5", '"0-5"', "[0]", "[0, 1, 2]", '["0", "1"]', "[true, 2]", "[0, nan]", "[5, 1]", "[1, 1]"],
+    "invalid": ["5", '"0x7FFF"', '["0x7FFF"]', "[1.0]", "[true]", "[-1]", "[0x100000000]"],
     "address": ["1.5", "true", "[]", "-1", "65536", "40001", '"4001"', '"50001"', '""'],
 }
-KINDS = {
-    "modbus.port": "int", "modbus.unit": "int", "mqtt.port": "int", "modbus.interval_s": "float",
-    "modbus.timeout_s": "float", "modbus.settle_ms": "float", "mqtt.heartbeat_s": "float",
-    "decision.min_confidence": "float", "tags.scale": "float", "tags.offset": "float", "modbus.slave": "choice",
-    "mqtt.protocol": "choice", "tags.table": "choice", "tags.type": "choice", "tags.word_order": "choice",
-    "tags.valid": "pair", "tags.invalid": "patterns", "tags.address": "address",
-}  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("path", "value"), [(path, value) for path in PATHS for value in WRONG_TYPES[KINDS.get(path, "str")]]
-)
+def kind(path: str) -> str:
+    """What a key wants, as WRONG_TYPES has it."""
+    section, name = next((section, name) for key, section, name in keys() if key == path)
+    if name in WRONG_TYPES:
+        return name
+    annotation = section.model_fields[name].annotation
+    inner = [part for part in get_args(annotation) if part is not type(None)] or [annotation]
+    return {str: "str", SecretStr: "str", bool: "bool", int: "int", float: "float"}.get(inner[0], "choice")
+
+
+@pytest.mark.parametrize(("path", "value"), [(path, value) for path in PATHS for value in WRONG_TYPES[kind(path)]])
 def test_every_key_refuses_a_value_of_another_type_and_says_where(tmp_path: Path, path: str, value: str) -> None:
-    lines = problems(tmp_path, toml(path, value))
-    shown = path.replace("tags.", "tags.0.")
-    whole = "tags.0 (FILE): " if path in ("tags.valid", "tags.invalid") else shown
-    for line in lines:
-        assert line.startswith((shown, whole))
-        assert "(FILE): " in line
+    whole = shown(path.rpartition(".")[0])  # what is wrong with several keys of a section stands at the section
+    for line in problems(tmp_path, toml(path, value)):
+        assert line.startswith((f"{shown(path)} (FILE): ", f"{shown(path)}.", f"{whole} (FILE): "))
         assert len(line) < 200
 
 
@@ -239,10 +285,23 @@ def test_every_key_refuses_a_value_of_another_type_and_says_where(tmp_path: Path
         ("modbus.unit", ["-1"], ["256"]),
         ("modbus.interval_s", ["0", "-1.0"], ["86401"]),
         ("modbus.timeout_s", ["0"], ["61"]),
+        ("modbus.reconnect_settle_s", ["-1"], ["86401"]),
         ("modbus.settle_ms", ["-1"], ["60001"]),
         ("mqtt.port", ["0"], ["65536"]),
         ("mqtt.heartbeat_s", ["0"], ["86401"]),
         ("decision.min_confidence", ["-0.1"], ["1.1"]),
+        ("store.commit_s", ["0"], ["3601"]),
+        ("store.max_mb", ["0.5"], ["1000001"]),
+        ("store.keep_days", ["0"], ["36501"]),
+        ("log.max_mb", ["0"], ["10001"]),
+        ("log.backups", ["-1"], ["1001"]),
+        ("tags.max_step", ["0", "-1"], []),
+        ("tags.expect_change_s", ["0", "-1"], []),
+        ("devices.port", ["0"], ["65536"]),
+        ("devices.unit", ["-1"], ["256"]),
+        ("devices.interval_s", ["0"], ["86401"]),
+        ("devices.timeout_s", ["0"], ["61"]),
+        ("devices.reconnect_settle_s", ["-1"], ["86401"]),
     ],
 )
 def test_limits(tmp_path: Path, path: str, low: list[str], high: list[str]) -> None:
@@ -251,7 +310,7 @@ def test_limits(tmp_path: Path, path: str, low: list[str], high: list[str]) -> N
         assert "greater than" in line
     for value in high:
         (line,) = problems(tmp_path, toml(path, value))
-        assert line.startswith(f"{path} (FILE): input should be less than")
+        assert line.startswith(f"{shown(path)} (FILE): input should be less than")
         assert line.endswith(value)
 
 
@@ -308,7 +367,7 @@ def test_all_problems_come_at_once_with_path_and_source(tmp_path: Path) -> None:
         assert words in whole
 
 
-@pytest.mark.parametrize("section", ["modbus", "mqtt", "decision"])
+@pytest.mark.parametrize("section", ["modbus", "mqtt", "decision", "store", "log"])
 def test_a_section_that_is_none_is_told_how_to_write_it(tmp_path: Path, section: str) -> None:
     for text in (f"{section} = 5\n", f"[[{section}]]\n", f'{section} = "x"\n'):
         (line,) = problems(tmp_path, text)
@@ -318,14 +377,21 @@ def test_a_section_that_is_none_is_told_how_to_write_it(tmp_path: Path, section:
 def test_tags_that_are_no_list_are_told_how_to_write_them(tmp_path: Path) -> None:
     for text in ("tags = 5\n", '[tags]\nname = "x"\naddress = 0\n'):
         (line,) = problems(tmp_path, text)
-        assert line.startswith("tags (FILE): ")
-        assert "[[tags]]" in line
-    (line,) = problems(tmp_path, "tags = [5]\n")
-    assert line.startswith("tags.0 (FILE): ")
-    assert "[[tags]]" in line
+        assert line == "tags (FILE): write [[tags]] and its keys below, once for each of them"
+    (line,) = problems(tmp_path, toml("devices.tags", "5"))
+    assert line == "devices.0.tags (FILE): write [[devices.tags]] and its keys below, once for each of them"
+    for section in ("tags", "devices", "devices.tags"):
+        (line,) = problems(tmp_path, toml(section, "[5]"))
+        assert line == f"{shown(section)} (FILE): this is a section: write [[{section}]] and its keys below"
+    for section in ("modbus.check", "devices.check"):
+        (line,) = problems(tmp_path, toml(section, "5"))
+        assert line == f"{shown(section)} (FILE): this is a section: write [{section}] and its keys below"
 
 
-@pytest.mark.parametrize("name", ["AMPEDGE_TAGS", "AMPEDGE_TAGS__NAME", "AMPEDGE_TAGS__0__NAME"])
+@pytest.mark.parametrize(
+    "name",
+    ["AMPEDGE_TAGS", "AMPEDGE_TAGS__NAME", "AMPEDGE_TAGS__0__NAME", "AMPEDGE_DEVICES", "AMPEDGE_DEVICES__0__HOST"],
+)
 @pytest.mark.parametrize("text", ["", TAG])
 def test_the_data_map_cannot_come_from_the_environment(tmp_path: Path, name: str, text: str) -> None:
     (line,) = problems(tmp_path, text, None, {name: "x"})
