@@ -1,6 +1,7 @@
 """`ampedge serve` as a process, and masters that write into its slave."""
 
 import contextlib
+import json
 import signal
 import subprocess
 from pathlib import Path
@@ -66,7 +67,8 @@ class Serve:
 
     @property
     def log(self) -> str:
-        return self._log.read_text()
+        """Everything that it has said, for lines of JSON the values of all their fields."""
+        return "\n".join(map(_said, self._log.read_text("utf-8", "replace").splitlines()))
 
     def stop(self, number: int = signal.SIGTERM, timeout_s: float = 10) -> int:
         """Send a signal and wait for the exit code."""
@@ -78,3 +80,11 @@ class Serve:
         datamap = datamap or load_bundle(shipped(BUNDLE)).datamap
         with contextlib.closing(Master("127.0.0.1", self.port)) as master:
             master.write(plan_writes(datamap), encode_row(datamap.tags, values))
+
+
+def _said(line: str) -> str:
+    try:
+        fields = json.loads(line)
+    except ValueError:
+        return line
+    return " ".join(map(str, fields.values())) if isinstance(fields, dict) else line
