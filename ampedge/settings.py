@@ -48,6 +48,8 @@ class _Given:
 
     def __get_pydantic_core_schema__(self, source: Any, _: GetCoreSchemaHandler) -> CoreSchema:
         def validated(value: Any) -> Any:
+            if value == ():
+                return value
             from pydantic import TypeAdapter
 
             return TypeAdapter(source).validate_python(value)
@@ -285,6 +287,13 @@ class MqttSection(Section):
             return {"port": 8883, **given}
         return given
 
+    @field_validator("tls")
+    @classmethod
+    def _outside(cls, tls: bool, info: ValidationInfo) -> bool:
+        if tls and info.data.get("host") == "embedded":
+            raise ValueError("the broker inside serve is for trying and has no TLS")
+        return tls
+
     @field_validator("ca_file", "cert_file", "key_file")
     @classmethod
     def _only_with_tls(cls, file: str | None, info: ValidationInfo) -> str | None:
@@ -380,12 +389,12 @@ class Settings(Section):
         "else ./ampedge-state.",
     )
     modbus: ModbusSection = Field(default_factory=ModbusSection)
+    devices: Given[tuple[DeviceSection, ...]] = Field(())
+    tags: Given[tuple[TagSection, ...]] = Field(())
     mqtt: MqttSection = Field(default_factory=MqttSection)
     decision: DecisionSection = Field(default_factory=DecisionSection)
     store: StoreSection = Field(default_factory=StoreSection)
     log: LogSection = Field(default_factory=LogSection)
-    devices: Given[tuple[DeviceSection, ...]] = Field(())
-    tags: Given[tuple[TagSection, ...]] = Field(())
 
     _plain_device = field_validator("device")(_plain_device)
 
@@ -395,14 +404,27 @@ class Settings(Section):
         names = [device.name for device in devices]
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"two devices are named {twice[0]!r}")
-        modbus, mqtt = info.data.get("modbus"), info.data.get("mqtt")
+        modbus = info.data.get("modbus")
         if devices and modbus is not None and modbus.slave == "embedded":
             raise ValueError('serve hosts a slave for one device only: leave out slave = "embedded" or [[devices]]')
-        if len(devices) > 1 and mqtt is not None and DEVICE_PLACEHOLDER not in mqtt.topic:
-            raise ValueError(
-                f'several devices need own topics: write topic = "amp/{DEVICE_PLACEHOLDER}/inference" in [mqtt]'
-            )
         return devices
+
+    @field_validator("mqtt")
+    @classmethod
+    def _own_topics(cls, mqtt: MqttSection, info: ValidationInfo) -> MqttSection:
+        names = [device.name for device in info.data.get("devices", ())] or [info.data.get("device", "")]
+        if len(names) > 1 and DEVICE_PLACEHOLDER not in mqtt.topic:
+            raise ValueError(f'several devices need own topics: write topic = "amp/{DEVICE_PLACEHOLDER}/inference"')
+        status = status_topic(mqtt.topic, mqtt.status_topic)
+        states = {status, *(f"{status}/{name}" for name in names)}
+        for name in names:
+            topic = mqtt.topic.replace(DEVICE_PLACEHOLDER, name)
+            if taken := states.intersection((topic, f"{topic}/event", f"{topic}/dropped")):
+                raise ValueError(
+                    f"what device {name!r} publishes would go to {taken.pop()}, a topic of online and offline: "
+                    "write another topic or status_topic"
+                )
+        return mqtt
 
     @field_validator("tags")
     @classmethod

@@ -10,9 +10,9 @@ from typing import Any, get_args
 import pytest
 from pydantic import SecretStr
 
-from ampedge.config import Config, load_config
+from ampedge.config import Config, Device, load_config
 from ampedge.datamap import DataMap, Tag
-from ampedge.errors import ConfigError
+from ampedge.errors import ConfigError, UsageError
 from ampedge.settings import keys
 from tests.support.canary import CANARY
 
@@ -475,12 +475,6 @@ def test_labels_and_states_have_topics_of_their_own(tmp_path: Path, text: str) -
     load(tmp_path, '[mqtt]\ntopic = "amp/status"\nstatus_topic = "amp/alive"\n')
 
 
-@pytest.mark.parametrize("device", ["", "a/b", "a#", "+", "a\\u0000", "x" * 65])
-def test_device_names_that_cannot_be_part_of_a_topic(tmp_path: Path, device: str) -> None:
-    (line,) = problems(tmp_path, f'device = "{device}"\n')
-    assert line.startswith("device (FILE): ")
-
-
 # Tags.
 
 
@@ -558,9 +552,292 @@ def test_overlapping_and_repeated_tags_are_all_named_beside_other_problems(tmp_p
     text = '[[tags]]\nname = "a"\naddress = 0\n[[tags]]\nname = "b"\naddress = 1\n[[tags]]\nname = "a"\naddress = 9\n'
     lines = problems(tmp_path, text, {"mqtt.port": 0})
     assert len(lines) == 2
-    assert lines[1] == (
+    assert lines[0] == (
         "tags (FILE): tags 'a' and 'b' overlap at holding 40002 (wire address 1); tag 'a' is named twice"
     )
+
+
+# What holds for a tag over time.
+
+
+def test_steps_and_frozen_tags(tmp_path: Path) -> None:
+    (tag,) = load(tmp_path, f"{TAG}max_step = 2\nexpect_change_s = 0.5\n").datamap.tags
+    assert (tag.max_step, tag.expect_change_s) == (2.0, 0.5)
+    (tag,) = load(tmp_path, TAG).datamap.tags
+    assert (tag.max_step, tag.expect_change_s) == (None, None)
+
+
+# Several devices.
+
+TWO = """
+[mqtt]
+topic = "site/{device}/label"
+[modbus]
+unit = 7
+interval_s = 5
+timeout_s = 2
+reconnect_settle_s = 9
+close_after_poll = true
+check = {address = "40100", type = "uint16", value = 42}
+[[tags]]
+name = "shared"
+address = 0
+[[devices]]
+name = "first"
+host = "10.0.0.1"
+[[devices]]
+name = "second"
+host = "10.0.0.2"
+port = 1502
+unit = 0
+interval_s = 0.5
+timeout_s = 1.5
+reconnect_settle_s = 0
+close_after_poll = false
+check = {address = 3, table = "input", word_order = "CDAB", value = -1.5}
+[[devices.tags]]
+name = "own"
+address = "30001"
+"""
+
+
+def test_a_device_takes_from_modbus_and_tags_what_it_does_not_give(tmp_path: Path) -> None:
+    first, second = load(tmp_path, TWO).devices
+    check = Tag("check", 99, type="uint16")
+    assert first == Device(
+        "first", "10.0.0.1", 502, 7, 5.0, 2.0, 9.0, True, (check, 42.0), DataMap((Tag("shared", 0),))
+    )
+    check = Tag("check", 3, "input", word_order="CDAB")
+    assert second == Device(
+        "second", "10.0.0.2", 1502, 0, 0.5, 1.5, 0.0, False, (check, -1.5), DataMap((Tag("own", 0, "input"),))
+    )
+
+
+def test_without_devices_there_is_the_one_of_modbus(tmp_path: Path) -> None:
+    text = 'device = "pump"\n[modbus]\nhost = "plc"\nunit = 3\n' + TAG
+    config = load(tmp_path, text)
+    assert config.devices == (config.device,)
+    assert config.device == Device("pump", "plc", 502, 3, 1.0, 3.0, 5.0, False, None, DataMap((Tag("x", 0),)))
+
+
+@pytest.mark.parametrize(
+    ("modbus", "device", "port"),
+    [
+        ("", "", 502),
+        ('host = "plc"', "", 502),
+        ("port = 1502", "", 1502),
+        ("", "port = 2502", 2502),
+        ("port = 1502", "port = 2502", 2502),
+    ],
+)
+def test_the_port_of_a_device(tmp_path: Path, modbus: str, device: str, port: int) -> None:
+    text = f'[modbus]\n{modbus}\n[[devices]]\nname = "a"\nhost = "127.0.0.1"\n{device}\n'
+    assert load(tmp_path, text).device.port == port
+
+
+def test_flags_win_over_the_only_device(tmp_path: Path) -> None:
+    text = '[[devices]]\nname = "a"\nhost = "10.0.0.1"\nport = 1502\nunit = 4\ninterval_s = 9\n'
+    device = load(tmp_path, text, {"modbus.host": "10.0.0.9", "modbus.unit": 5}).device
+    assert (device.host, device.port, device.unit, device.interval_s) == ("10.0.0.9", 1502, 5, 9)
+    device = load(tmp_path, text, {"modbus.port": 99, "modbus.interval_s": 2.0}).device
+    assert (device.host, device.port, device.unit, device.interval_s) == ("10.0.0.1", 99, 4, 2)
+    # A variable is the default of all devices, as the file's [modbus] is.
+    device = load(tmp_path, text, None, {"AMPEDGE_MODBUS__UNIT": "6", "AMPEDGE_MODBUS__TIMEOUT_S": "7"}).device
+    assert (device.unit, device.timeout_s) == (4, 7)
+
+
+@pytest.mark.parametrize(
+    "flags", [{"modbus.host": "x"}, {"modbus.port": 1}, {"modbus.unit": 1}, {"modbus.interval_s": 1.0}]
+)
+def test_flags_for_one_slave_are_refused_where_there_are_several(tmp_path: Path, flags: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=r"several devices \(first, second\)") as caught:
+        load(tmp_path, TWO, flags)
+    assert caught.value.problem.startswith(f"{next(iter(flags))} (flag)")
+    assert load(tmp_path, TWO, {"mqtt.port": 1885}).mqtt.port == 1885
+    file = tmp_path / "ampedge.toml"
+    assert load_config(file, flags, {}, device="second").device.name == "second"
+
+
+def test_one_of_several_devices_by_name(tmp_path: Path) -> None:
+    config = load(tmp_path, TWO)
+    with pytest.raises(UsageError, match="first, second") as caught:
+        _ = config.device
+    assert "--device" in caught.value.remedy
+    assert config.datamap == DataMap((Tag("shared", 0),))
+
+    second = load_config(tmp_path / "ampedge.toml", environment={}, device="second")
+    assert second.device == config.devices[1]
+    assert second.devices == (second.device,)
+    with pytest.raises(ConfigError, match=r"no device 'secnd' in the config; did you mean 'second'\?"):
+        load_config(tmp_path / "ampedge.toml", environment={}, device="secnd")
+    with pytest.raises(ConfigError, match="it has: first, second"):
+        load_config(tmp_path / "ampedge.toml", environment={}, device="zzz")
+
+
+def test_the_only_device_by_name(tmp_path: Path) -> None:
+    file = tmp_path / "ampedge.toml"
+    file.write_text('device = "pump"\n')
+    assert load_config(file, environment={}, device="pump").device.name == "pump"
+    with pytest.raises(ConfigError, match="it has: pump"):
+        load_config(file, environment={}, device="fan")
+
+
+def test_without_shared_tags_the_map_is_that_of_the_first_device(tmp_path: Path) -> None:
+    config = load(tmp_path, toml("devices.tags.unit", '"V"'))
+    assert config.datamap == config.device.datamap == DataMap((Tag("x", 0, unit="V"),))
+
+
+@pytest.mark.parametrize(
+    "name", ["", "a/b", "#", "a+", "a{b", "}", "{device}", "a\\u0000", "a\\nb", "a\\u007f", "x" * 65]
+)
+@pytest.mark.parametrize("key", ["device", "devices.name"])
+def test_names_of_devices_that_cannot_be_part_of_a_topic(tmp_path: Path, key: str, name: str) -> None:
+    (line,) = problems(tmp_path, toml(key, f'"{name}"'))
+    assert line.startswith(f"{shown(key)} (FILE): ")
+
+
+def test_two_devices_of_one_name(tmp_path: Path) -> None:
+    lines = numbered(tmp_path, TWO.replace('"second"', '"first"'))
+    assert lines == ["devices (FILE): two devices are named 'first'"]
+
+
+def test_several_devices_need_topics_of_their_own(tmp_path: Path) -> None:
+    one = toml("devices.port", "502")
+    load(tmp_path, one)
+    (line,) = problems(tmp_path, one + one.replace('"x"', '"y"'))
+    assert line.startswith("mqtt (default): several devices need own topics")
+    assert "{device}" in line
+    load(tmp_path, one + one.replace('"x"', '"y"') + '[mqtt]\ntopic = "{device}"\n')
+
+
+@pytest.mark.parametrize("topic", ["{devise}", "a/{}", "{device", "device}", "{{device}}", "{Device}/x"])
+def test_placeholders_that_there_are_not(tmp_path: Path, topic: str) -> None:
+    (line,) = problems(tmp_path, toml("mqtt.topic", f'"{topic}"'))
+    assert line.startswith("mqtt.topic (FILE): ")
+    assert line.endswith("is no placeholder; there is {device}")
+
+
+def test_the_status_of_the_service_has_no_placeholder(tmp_path: Path) -> None:
+    (line,) = problems(tmp_path, '[mqtt]\nstatus_topic = "x/{device}"\n')
+    assert line == "mqtt.status_topic (FILE): the service has one status, so its topic has no placeholder"
+
+
+@pytest.mark.parametrize(
+    ("text", "topic"),
+    [
+        ('[mqtt]\ntopic = "amp/{device}"\n[[devices]]\nname = "status"\nhost = "a"\n', "amp/status"),
+        ('device = "pump"\n[mqtt]\ntopic = "amp/pump"\nstatus_topic = "amp"\n', "amp/pump"),
+    ],
+)
+def test_no_device_publishes_to_a_topic_of_online_and_offline(tmp_path: Path, text: str, topic: str) -> None:
+    (line,) = problems(tmp_path, text)
+    assert line.startswith("mqtt (FILE): what device ")
+    assert f"would go to {topic}, a topic of online and offline" in line
+
+
+def test_tags_of_a_device_that_overlap_are_named(tmp_path: Path) -> None:
+    text = toml("devices.tags.address", "1") + '[[devices.tags]]\nname = "y"\naddress = 2\n'
+    (line,) = numbered(tmp_path, text)
+    assert line.startswith("devices.0.tags (FILE:1): tags 'x' and 'y' overlap at holding 40003")
+
+
+def test_serve_hosts_no_slave_beside_several_devices(tmp_path: Path) -> None:
+    (line,) = problems(tmp_path, toml("devices.port", "502") + '[modbus]\nslave = "embedded"\n')
+    assert line.startswith("devices (FILE): serve hosts a slave for one device only")
+
+
+# A register with a known content.
+
+
+@pytest.mark.parametrize("section", ["modbus.check", "devices.check"])
+def test_checks_that_cannot_be(tmp_path: Path, section: str) -> None:
+    for key, value, words in (
+        ("address", '"4001"', "is no address"),
+        ("address", "70000", "outside 0 to 65535"),
+        ("type", '"bit"', "does not go with the holding table"),
+        ("table", '"coil"', "does not go with the coil table"),
+    ):
+        (line,) = problems(tmp_path, toml(f"{section}.{key}", value))
+        assert line.startswith(f"{shown(section)} (FILE): ") or line.startswith(f"{shown(section)}.{key} (FILE): ")
+        assert words in line
+    (line,) = problems(tmp_path, toml(f"{section}.value", '"x"'))
+    assert line.startswith(f"{shown(section)}.value (FILE): ")
+
+
+def test_a_check_from_the_environment(tmp_path: Path) -> None:
+    environment = {"AMPEDGE_MODBUS__CHECK__ADDRESS": "hr:5", "AMPEDGE_MODBUS__CHECK__VALUE": "1.5"}
+    assert load(tmp_path, "", None, environment).device.check == (Tag("check", 5), 1.5)
+    assert load(tmp_path, toml("modbus.check.type", '"int16"'), None, environment).device.check == (
+        Tag("check", 5, type="int16"),
+        1.5,
+    )
+
+
+# Where things are.
+
+
+def test_the_place_of_the_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("STATE_DIRECTORY", raising=False)
+    assert load(tmp_path).state_dir == Path("ampedge-state")
+    monkeypatch.setenv("STATE_DIRECTORY", "/var/lib/ampedge")
+    assert load(tmp_path).state_dir == Path("/var/lib/ampedge")
+    assert load(tmp_path, 'state_dir = "state"\n').state_dir == tmp_path / "state"
+    assert load(tmp_path, 'state_dir = "/srv/state"\n').state_dir == Path("/srv/state")
+    assert load(tmp_path, "", None, {"AMPEDGE_STATE_DIR": "here"}).state_dir == Path("here")
+
+
+def test_relative_paths_in_the_file_are_relative_to_the_file(tmp_path: Path) -> None:
+    text = """
+        verify_key = "keys/model.pem"
+        [mqtt]
+        tls = true
+        ca_file = "ca.pem"
+        cert_file = "/etc/ampedge/cert.pem"
+        key_file = "key.pem"
+        [log]
+        file = "log/ampedge.log"
+        """
+    config = load(tmp_path, text, None, {"AMPEDGE_MQTT__KEY_FILE": "mine.pem"})
+    assert (config.mqtt.ca_file, config.mqtt.cert_file, config.mqtt.key_file) == (
+        str(tmp_path / "ca.pem"),
+        "/etc/ampedge/cert.pem",
+        "mine.pem",
+    )
+    settings = config.settings
+    assert config.path("verify_key", settings.verify_key) == str(tmp_path / "keys/model.pem")
+    assert config.path("log.file", settings.log.file) == str(tmp_path / "log/ampedge.log")
+    assert config.path("log.file", None) is None
+
+
+# TLS.
+
+
+def test_tls_has_its_own_port_unless_one_is_given(tmp_path: Path) -> None:
+    assert load(tmp_path, "[mqtt]\ntls = true\n").mqtt.port == 8883
+    assert load(tmp_path, "[mqtt]\ntls = true\nport = 1885\n").mqtt.port == 1885
+    assert load(tmp_path, "[mqtt]\ntls = true\n", {"mqtt.port": 1886}).mqtt.port == 1886
+    assert load(tmp_path, "[mqtt]\ntls = false\n").mqtt.port == 1883
+    for text in ("true", "TRUE", "True"):
+        assert load(tmp_path, "", None, {"AMPEDGE_MQTT__TLS": text}).mqtt.port == 8883
+    (line,) = problems(tmp_path, "", None, {"AMPEDGE_MQTT__TLS": "yes"})
+    assert line == "mqtt.tls (environment): input should be a valid boolean, not 'yes'"
+
+
+@pytest.mark.parametrize("key", ["ca_file", "cert_file", "key_file"])
+def test_a_key_of_tls_without_tls_is_refused(tmp_path: Path, key: str) -> None:
+    (line,) = problems(tmp_path, toml(f"mqtt.{key}", '"x.pem"'))
+    assert line == f"mqtt.{key} (FILE): this says nothing without tls = true"
+
+
+def test_a_private_key_goes_with_its_certificate(tmp_path: Path) -> None:
+    (line,) = problems(tmp_path, '[mqtt]\ntls = true\nkey_file = "x.pem"\n')
+    assert line == "mqtt.key_file (FILE): a key says nothing without its cert_file"
+    assert load(tmp_path, '[mqtt]\ntls = true\ncert_file = "x.pem"\n').mqtt.key_file is None
+
+
+def test_the_embedded_broker_has_no_tls(tmp_path: Path) -> None:
+    (line,) = problems(tmp_path, '[mqtt]\nhost = "embedded"\ntls = true\n')
+    assert line == "mqtt.tls (FILE): the broker inside serve is for trying and has no TLS"
 
 
 # Secrets.
