@@ -14,6 +14,8 @@ from ampedge.records import Quality, Record
 
 SCHEMA_VERSION = 1
 
+_MOST_DROPPED = 10**15
+
 _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
@@ -155,6 +157,8 @@ def parse_dropped(payload: bytes) -> Dropped:
         if plain["schema"] != SCHEMA_VERSION:
             raise ValueError(f"schema {plain['schema']!r} is not {SCHEMA_VERSION}")
         numbers = {name: int(plain[name]) for name in ("first", "last", "count")}
+        if not 0 < numbers["count"] < _MOST_DROPPED:
+            raise ValueError(f"{numbers['count']} is no number of events")
         return Dropped(str(plain["device"]), str(plain["boot"]), reason=str(plain["reason"]), **numbers)
     except (KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
         raise ValueError(f"not an announcement: {type(error).__name__} {error}") from error

@@ -8,7 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ampedge.clock import FakeClock
-from ampedge.monitor.board import HISTORY, Board, Kind, Tone, View, in_words, printable
+from ampedge.errors import UsageError
+from ampedge.monitor.board import Board, Kind
+from ampedge.monitor.readings import HISTORY
+from ampedge.monitor.view import Tone, View, in_words, printable
 from ampedge.mqtt.subscriber import Message
 from ampedge.records import Quality
 
@@ -28,6 +31,9 @@ class Feed:
         return self.board.take(Message(topic, data, retained, self.clock.monotonic()), time_s=self.clock.time())
 
     def event(self, label: str = "healthy", *, retained: bool = False, **changed: Any) -> Kind:
+        return self.send(EVENT, json.dumps(self.plain(label, **changed)), retained=retained)
+
+    def plain(self, label: str, **changed: Any) -> dict[str, Any]:
         plain = {
             "schema": 1,
             "device": "amp1",
@@ -47,7 +53,7 @@ class Feed:
             "replayed": False,
         }
         self.sequence += 1
-        return self.send(EVENT, json.dumps(plain | changed), retained=retained)
+        return plain | changed
 
     def reading(self, label: str = "healthy", **changed: Any) -> None:
         """As serve sends it: the bare label, then the event."""
@@ -294,7 +300,7 @@ def test_devices_are_bounded() -> None:
     assert len(feed.view().devices) == 50
 
 
-TOPICS = st.sampled_from([TOPIC, EVENT, STATUS, f"{STATUS}/x", "else"])
+TOPICS = st.sampled_from([TOPIC, EVENT, f"{TOPIC}/dropped", STATUS, f"{STATUS}/x", "else"])
 
 
 @given(st.lists(st.tuples(TOPICS, st.binary(max_size=40), st.booleans())))
@@ -303,3 +309,170 @@ def test_no_message_breaks_the_board(messages: list[tuple[str, bytes, bool]]) ->
     for topic, payload, retained in messages:
         feed.send(topic, payload, retained=retained)
         feed.view()
+
+
+TEMPLATE = "amp/{device}/inference"
+
+
+def dropped(count: int = 12, **changed: Any) -> str:
+    plain = {"schema": 1, "device": "pump1", "boot": "b1", "first": 0, "last": 11, "count": count, "time": "now"}
+    return json.dumps(plain | {"reason": "store_full"} | changed)
+
+
+@pytest.mark.parametrize(
+    ("topic", "devices", "filters"),
+    [
+        ("t", (), ["t", "t/event", "t/dropped"]),
+        ("t", ("pump1",), ["t", "t/event", "t/dropped"]),
+        ("amp/{device}/inf", (), ["amp/+/inf", "amp/+/inf/event", "amp/+/inf/dropped"]),
+        ("amp/{device}/inf", ("pump1", "pump2"), ["amp/+/inf", "amp/+/inf/event", "amp/+/inf/dropped"]),
+        ("amp/{device}/inf", ("pump1",), ["amp/pump1/inf", "amp/pump1/inf/event", "amp/pump1/inf/dropped"]),
+        ("{device}/a/{device}", (), ["+/a/+", "+/a/+/event", "+/a/+/dropped"]),
+        (
+            "x-{device}",
+            ("b", "a"),
+            ["x-a", "x-b", "x-a/event", "x-b/event", "x-a/dropped", "x-b/dropped"],
+        ),
+    ],
+)
+def test_what_is_subscribed_to(topic: str, devices: tuple[str, ...], filters: list[str]) -> None:
+    assert [*Board(topic, "s", devices=devices).topics] == [*filters, "s", "s/+"]
+
+
+@pytest.mark.parametrize("topic", ["line-{device}/inference", "{device}/line-{device}"])
+def test_a_name_inside_a_level_needs_known_devices(topic: str) -> None:
+    with pytest.raises(UsageError, match="the devices must be known"):
+        Board(topic, "s")
+
+
+class Fleet(Feed):
+    """Several devices on one board."""
+
+    def __init__(self, *devices: str, topic: str = TEMPLATE) -> None:
+        super().__init__()
+        self._topic = topic
+        self.board = Board(topic, STATUS, devices=devices)
+
+    def of(self, device: str, label: str = "healthy", **changed: Any) -> Kind:
+        place = self._topic.replace("{device}", device)
+        self.send(place, label)
+        plain = self.plain(label, device=device, **changed)
+        return self.send(f"{place}/event", json.dumps(plain))
+
+    def stale(self) -> dict[str | None, str | None]:
+        return {view.device: view.stale for view in self.board.views(self.clock.monotonic())}
+
+
+def test_each_device_has_a_board_of_its_own() -> None:
+    fleet = Fleet()
+    fleet.of("pump2", "failsoon", confidence=0.5)
+    fleet.clock.advance(3)
+    assert fleet.of("pump1") is Kind.EVENT
+    fleet.clock.advance(2)
+    first, second = fleet.board.views(fleet.clock.monotonic())
+    assert (first.device, first.label, first.confidence, first.tone, first.stale) == (
+        "pump1",
+        "healthy",
+        0.75,
+        Tone.NORMAL,
+        None,
+    )
+    assert (second.device, second.label, second.confidence, second.tone, second.stale) == (
+        "pump2",
+        "failsoon",
+        0.5,
+        Tone.FAULT,
+        "nothing new",
+    )
+    assert fleet.board.several
+
+
+def test_one_device_that_is_offline_says_nothing_of_the_others_and_the_service_of_all() -> None:
+    fleet = Fleet()
+    for device in ("pump1", "pump2"):
+        fleet.send(f"{STATUS}/{device}", "online")
+        fleet.of(device)
+    fleet.send(f"{STATUS}/pump1", "offline")
+    assert fleet.stale() == {"pump1": "device offline", "pump2": None}
+    fleet.send(STATUS, "offline")
+    assert fleet.stale() == {"pump1": "service offline", "pump2": "service offline"}
+
+
+def test_devices_are_there_before_their_first_label() -> None:
+    fleet = Fleet()
+    fleet.send(f"{STATUS}/pump1", "offline")
+    assert fleet.stale() == {"pump1": None}
+    assert Fleet("a", "b").stale() == {"a": None, "b": None}
+
+
+def test_only_named_devices_are_on_the_board() -> None:
+    fleet = Fleet("pump1", "pump2")
+    assert fleet.of("pump3") is Kind.PASSED
+    fleet.send(f"{STATUS}/pump3", "online")
+    assert [*fleet.stale()] == ["pump1", "pump2"]
+
+
+def test_bare_labels_of_several_devices() -> None:
+    fleet = Fleet()
+    fleet.send("amp/pump1/inference", "healthy")
+    fleet.send("amp/pump2/inference", "failsoon")
+    assert [(view.device, view.label) for view in fleet.board.views(0.0)] == [
+        ("pump1", "healthy"),
+        ("pump2", "failsoon"),
+    ]
+    assert not fleet.board.view(0.0).quality
+
+
+def test_what_matches_the_wildcard_and_is_the_status_is_the_status() -> None:
+    fleet = Fleet(topic="amp/{device}")
+    assert fleet.send("amp/status", "online") is Kind.STATUS
+    assert fleet.send("amp/status/event", "online") is Kind.STATUS
+    assert fleet.board.status == "online"
+    assert [*fleet.stale()] == ["event"]
+
+
+def test_a_topic_whose_names_differ_is_none_of_ours() -> None:
+    fleet = Fleet(topic="{device}/to/{device}")
+    assert fleet.send("a/to/b", "healthy") is Kind.PASSED
+    assert fleet.send("a/to/a", "healthy") is Kind.LABEL
+
+
+def test_devices_with_labels_are_bounded() -> None:
+    fleet = Fleet()
+    for i in range(1000):
+        fleet.of(f"pump{i}")
+    assert len(fleet.stale()) == 50
+
+
+def test_dropped_events_are_told_once_and_counted() -> None:
+    feed = Feed()
+    assert feed.send(f"{TOPIC}/dropped", dropped()) is Kind.DROPPED
+    assert feed.board.announcement == "12 events were dropped: store_full"
+    assert feed.send(f"{TOPIC}/dropped", dropped()) is Kind.PASSED, "delivered twice"
+    assert feed.send(f"{TOPIC}/dropped", dropped(1, first=12, reason="a\x1bb")) is Kind.DROPPED
+    assert feed.board.announcement == "1 event was dropped: a\N{REPLACEMENT CHARACTER}b"
+    assert feed.send(f"{TOPIC}/dropped", dropped(first=13), retained=True) is Kind.PASSED
+    assert (feed.view().dropped, feed.view().label) == (13, None)
+
+
+@pytest.mark.parametrize("payload", ["", "12", "[]", dropped(0), dropped(-1), dropped(10**15), dropped(schema=2)])
+def test_what_is_no_announcement_is_invalid(payload: str) -> None:
+    feed = Feed()
+    assert feed.send(f"{TOPIC}/dropped", payload) is Kind.INVALID
+    assert feed.view().dropped == 0
+
+
+def test_dropped_events_are_those_of_their_device() -> None:
+    fleet = Fleet()
+    fleet.of("pump1")
+    fleet.send("amp/pump2/inference/dropped", dropped())
+    assert fleet.board.announcement == "pump2: 12 events were dropped: store_full"
+    assert [view.dropped for view in fleet.board.views(0.0)] == [0, 12]
+
+
+def test_late_events_are_counted_and_never_live() -> None:
+    feed = Feed()
+    feed.event("healthy", sequence=9)
+    for sequence in (3, 4):
+        assert feed.event("failsoon", sequence=sequence, replayed=True) is Kind.PASSED
+    assert (feed.view().late, feed.view().label, feed.view().readings) == (2, "healthy", 1)

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import threading
 from collections.abc import Iterator, Sequence
-from itertools import count as counting
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -19,74 +18,20 @@ from typer.testing import CliRunner
 
 from ampedge.cli.app import app
 from ampedge.cli.monitor_lines import JsonLines
-from ampedge.cli.monitor_screen import drawn, sparkline
+from ampedge.cli.monitor_overview import overview
+from ampedge.cli.monitor_view import drawn, sparkline
 from ampedge.clock import FakeClock
 from ampedge.errors import UsageError
-from ampedge.monitor.board import Board, Kind, TagRow, Tone, View
-from ampedge.mqtt.publisher import Publisher
+from ampedge.monitor.board import Board, Kind
+from ampedge.monitor.view import TagRow, Tone, View
 from ampedge.mqtt.subscriber import Message
 from ampedge.records import Frame, Quality, Reason, Record, TagValue
-from ampedge.settings import MqttSection
 from ampedge.wire import Origin, event_payload
 from tests.support.cli import command, environment, run_cli
 from tests.support.event_schema import valid_event
+from tests.support.labelling import Labelling, reading
 from tests.support.mosquitto import Mosquitto, free_port
-from tests.support.receipts import FakeLog
 from tests.support.waiting import wait_until
-
-ORIGIN = Origin("amp1", "0123456789abcdef", "tiny", "1", ("failsoon", "healthy"), "healthy", 0.05)
-
-
-def reading(label: str, sequence: int) -> bytes:
-    value = TagValue("volts", 1.5 * sequence, "V")
-    frame = Frame("amp1", 1_764_000_000.0 + sequence)
-    return event_payload(
-        Record(frame, (value,), probabilities=(0.25, 0.75), class_name=label, confidence=0.75, label=label),
-        ORIGIN,
-        sequence,
-    )
-
-
-class Service:
-    """Publishes these labels round and round, twenty a second, with or without events."""
-
-    def __init__(self, broker: Mosquitto, labels: Sequence[str] = ("healthy",), *, events: bool = True) -> None:
-        self._broker = broker
-        self._labels = labels
-        self._events = events
-        self._ending = threading.Event()
-        self._thread = threading.Thread(target=self._publish)
-        self._publisher = Publisher(
-            MqttSection(host=broker.host, port=broker.port, topic="t"),
-            password=None,
-            client_id="ours",
-            devices=["amp1"],
-            receipts=FakeLog(),
-        )
-
-    def _publish(self) -> None:
-        for sequence in counting():
-            label = self._labels[sequence % len(self._labels)]
-            if self._events:
-                self._publisher.publish("amp1", label, reading(label, sequence), sequence)
-            else:
-                self._broker.publish("t", label)
-            if self._ending.wait(0.05):
-                return
-
-    def __enter__(self) -> Self:
-        if self._events:
-            self._publisher.start()
-            self._publisher.announce("amp1", True)
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._ending.set()
-        self._thread.join()
-        self._publisher.stop()
 
 
 class Monitoring:
@@ -126,7 +71,7 @@ def at(broker: Mosquitto) -> tuple[object, ...]:
 
 
 def test_plain_lines_are_those_of_the_tutorial_and_nothing_else(mosquitto: Mosquitto) -> None:
-    with Service(mosquitto, ["healthy", "failsoon"]):
+    with Labelling(mosquitto, ["healthy", "failsoon"]):
         result = run_cli("monitor", *at(mosquitto), "--plain", "--count", 4)
     assert result.returncode == 0
     assert result.stderr == ""
@@ -137,13 +82,13 @@ def test_plain_lines_are_those_of_the_tutorial_and_nothing_else(mosquitto: Mosqu
 
 
 def test_host_and_port_name_the_broker_and_without_a_terminal_lines_are_plain(mosquitto: Mosquitto) -> None:
-    with Service(mosquitto):
+    with Labelling(mosquitto):
         result = run_cli("monitor", "--host", "127.0.0.1", "--port", mosquitto.port, "--topic", "t", "--once")
     assert (result.returncode, result.stdout) == (0, "[INFERENCE] healthy\n")
 
 
 def test_json_is_one_valid_event_a_line(mosquitto: Mosquitto) -> None:
-    with Service(mosquitto):
+    with Labelling(mosquitto):
         result = run_cli("monitor", *at(mosquitto), "--json", "--count", 3)
     assert result.returncode == 0
     events = [valid_event(line) for line in result.stdout.splitlines()]
@@ -153,14 +98,14 @@ def test_json_is_one_valid_event_a_line(mosquitto: Mosquitto) -> None:
 
 
 def test_json_of_a_service_that_publishes_bare_labels_only(mosquitto: Mosquitto) -> None:
-    with Service(mosquitto, events=False):
+    with Labelling(mosquitto, events=False):
         result = run_cli("monitor", *at(mosquitto), "--json", "--count", 2)
     assert result.stdout == '{"label": "healthy"}\n' * 2
 
 
 def test_the_topic_and_broker_may_come_from_a_config(mosquitto: Mosquitto, tmp_path: Path) -> None:
     (tmp_path / "site.toml").write_text(f'[mqtt]\nhost = "127.0.0.1"\nport = {mosquitto.port}\ntopic = "t"\n')
-    with Service(mosquitto):
+    with Labelling(mosquitto):
         result = run_cli("monitor", "--config", tmp_path / "site.toml", "--once")
     assert result.stdout == "[INFERENCE] healthy\n"
 
@@ -197,6 +142,9 @@ def test_without_a_broker_timeout_is_an_error_that_says_where(ending: tuple[obje
         (("--host", "a", "--broker", "b"), "--host a and --broker b name two brokers."),
         (("--port", 5, "--broker", "b:6"), "--port 5 and --broker b:6 name two brokers."),
         (("--topic", "a/#"), "mqtt.topic"),
+        (("--topic", "line-{device}/a"), "In the topic line-{device}/a the device's name is a part of a level"),
+        (("--topic", "{device}/a", "--device", "a/b"), "device (flag): a device's name has no '#'"),
+        (("--device", "a"), "The topic amp/inference is that of one device"),
     ],
 )
 def test_what_does_not_go_together_is_refused(arguments: tuple[object, ...], said: str) -> None:
@@ -206,7 +154,7 @@ def test_what_does_not_go_together_is_refused(arguments: tuple[object, ...], sai
 
 
 def test_it_says_that_the_broker_is_lost_and_back_and_goes_on(mosquitto: Mosquitto) -> None:
-    with Service(mosquitto), Monitoring(*at(mosquitto)) as monitor:
+    with Labelling(mosquitto), Monitoring(*at(mosquitto)) as monitor:
         wait_until(lambda: monitor.lines)
         mosquitto.stop()
         wait_until(lambda: monitor.said)
@@ -220,15 +168,15 @@ def test_it_says_that_the_broker_is_lost_and_back_and_goes_on(mosquitto: Mosquit
 
 def test_plain_says_on_stderr_that_the_service_went_and_came(mosquitto: Mosquitto) -> None:
     with Monitoring(*at(mosquitto)) as monitor:
-        with Service(mosquitto):
+        with Labelling(mosquitto):
             wait_until(lambda: monitor.lines)
         wait_until(lambda: monitor.said == ["service offline"])
-        with Service(mosquitto):
+        with Labelling(mosquitto):
             wait_until(lambda: monitor.said == ["service offline", "service online"])
 
 
 def test_interrupted_it_ends_with_130(mosquitto: Mosquitto) -> None:
-    with Service(mosquitto), Monitoring(*at(mosquitto)) as monitor:
+    with Labelling(mosquitto), Monitoring(*at(mosquitto)) as monitor:
         wait_until(lambda: monitor.lines)
         monitor.process.send_signal(signal.SIGINT)
         assert monitor.process.wait(10) == 130
@@ -236,7 +184,7 @@ def test_interrupted_it_ends_with_130(mosquitto: Mosquitto) -> None:
 
 
 def test_a_reader_that_has_had_enough_ends_it_quietly(mosquitto: Mosquitto) -> None:
-    with Service(mosquitto):
+    with Labelling(mosquitto):
         process = subprocess.Popen(
             command("monitor", *at(mosquitto)), env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE
         )
@@ -250,7 +198,7 @@ def test_a_reader_that_has_had_enough_ends_it_quietly(mosquitto: Mosquitto) -> N
 
 
 def test_labels_cannot_steer_the_terminal(mosquitto: Mosquitto) -> None:
-    with Service(mosquitto, ["\x1b[31m[bold]x\x07"], events=False):
+    with Labelling(mosquitto, ["\x1b[31m[bold]x\x07"], events=False):
         result = run_cli("monitor", *at(mosquitto), "--once")
     assert result.stdout == "[INFERENCE] \N{REPLACEMENT CHARACTER}[31m[bold]x\N{REPLACEMENT CHARACTER}\n"
 
@@ -258,7 +206,7 @@ def test_labels_cannot_steer_the_terminal(mosquitto: Mosquitto) -> None:
 @pytest.mark.parametrize(("ending", "code"), [(None, 0), (signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_the_live_view_on_a_terminal(mosquitto: Mosquitto, ending: signal.Signals | None, code: int) -> None:
     end = ("--timeout", 2) if ending is None else ()
-    with Service(mosquitto), Terminal("monitor", *at(mosquitto), *end) as terminal:
+    with Labelling(mosquitto), Terminal("monitor", *at(mosquitto), *end) as terminal:
         wait_until(lambda: "volts" in terminal.shown and "healthy" in terminal.shown, what="the view")
         if ending is not None:
             terminal.process.send_signal(ending)
@@ -308,6 +256,120 @@ class Terminal:
         self.process.wait()
         self._reader.join()
         os.close(self._ours)
+
+
+BOTH = {"pump1": ["healthy"], "pump2": ["failsoon"]}
+TEMPLATE = "amp/{device}/inference"
+DROPPED = json.dumps(
+    {
+        "schema": 1,
+        "device": "pump1",
+        "boot": "b1",
+        "first": 3,
+        "last": 14,
+        "count": 12,
+        "reason": "store_full",
+        "time": "2026-11-23T00:00:00.000Z",
+    }
+)
+
+
+def near(broker: Mosquitto, topic: str = TEMPLATE) -> tuple[object, ...]:
+    return ("--broker", f"{broker.host}:{broker.port}", "--topic", topic)
+
+
+@pytest.mark.parametrize("events", [True, False])
+def test_lines_of_several_devices_name_them(mosquitto: Mosquitto, events: bool) -> None:
+    with Labelling(mosquitto, BOTH, topic=TEMPLATE, events=events):
+        result = run_cli("monitor", *near(mosquitto), "--plain", "--count", 4)
+    assert result.stderr == ""
+    assert sorted(result.stdout.splitlines()) == ["[INFERENCE] pump1 healthy"] * 2 + ["[INFERENCE] pump2 failsoon"] * 2
+
+
+def test_one_of_several_devices_is_shown_as_if_it_were_alone(mosquitto: Mosquitto) -> None:
+    with Labelling(mosquitto, BOTH, topic=TEMPLATE):
+        result = run_cli("monitor", *near(mosquitto), "--device", "pump2", "--plain", "--count", 3)
+        assert (result.stdout, result.stderr) == ("[INFERENCE] failsoon\n" * 3, "")
+        result = run_cli("monitor", *near(mosquitto), "--device", "pump2", "--json", "--count", 3)
+    assert [valid_event(line)["device"] for line in result.stdout.splitlines()] == ["pump2"] * 3
+
+
+def test_json_of_several_devices_is_every_event_as_it_came(mosquitto: Mosquitto) -> None:
+    with Labelling(mosquitto, BOTH, topic=TEMPLATE):
+        result = run_cli("monitor", *near(mosquitto), "--json", "--count", 4)
+    events = [valid_event(line) for line in result.stdout.splitlines()]
+    assert sorted(event["device"] for event in events) == ["pump1", "pump1", "pump2", "pump2"]
+
+
+def test_json_of_bare_labels_of_several_devices_names_them(mosquitto: Mosquitto) -> None:
+    with Labelling(mosquitto, BOTH, topic=TEMPLATE, events=False):
+        result = run_cli("monitor", *near(mosquitto), "--json", "--count", 4)
+    assert set(result.stdout.splitlines()) == {
+        '{"device": "pump1", "label": "healthy"}',
+        '{"device": "pump2", "label": "failsoon"}',
+    }
+
+
+def test_the_devices_of_a_config_are_shown_whatever_the_place_of_the_name(mosquitto: Mosquitto, tmp_path: Path) -> None:
+    template = "line-{device}/inference"
+    site = f'[mqtt]\nhost = "127.0.0.1"\nport = {mosquitto.port}\ntopic = "{template}"\n'
+    for name in ("pump1", "pump2"):
+        site += f'[[devices]]\nname = "{name}"\nhost = "10.0.0.5"\n'
+    (tmp_path / "site.toml").write_text(site)
+    with Labelling(mosquitto, {**BOTH, "pump3": ["unstable"]}, topic=template):
+        result = run_cli("monitor", "--config", tmp_path / "site.toml", "--plain", "--count", 4)
+        assert set(result.stdout.splitlines()) == {"[INFERENCE] pump1 healthy", "[INFERENCE] pump2 failsoon"}
+        result = run_cli("monitor", "--config", tmp_path / "site.toml", "--device", "pump1", "--once")
+        assert result.stdout == "[INFERENCE] healthy\n"
+    result = run_cli("monitor", "--config", tmp_path / "site.toml", "--device", "pumps")
+    assert result.returncode == 2
+    assert "There is no device 'pumps' in the config; did you mean 'pump" in result.stderr
+
+
+def test_the_only_device_of_a_config_needs_no_name_beside_its_labels(mosquitto: Mosquitto, tmp_path: Path) -> None:
+    site = f'device = "pump1"\n[mqtt]\nhost = "127.0.0.1"\nport = {mosquitto.port}\ntopic = "{TEMPLATE}"\n'
+    (tmp_path / "site.toml").write_text(site)
+    with Labelling(mosquitto, BOTH, topic=TEMPLATE):
+        result = run_cli("monitor", "--config", tmp_path / "site.toml", "--plain", "--count", 2)
+    assert result.stdout == "[INFERENCE] healthy\n" * 2
+
+
+@pytest.mark.parametrize(("topic", "name"), [("t", ""), (TEMPLATE, "pump1: ")])
+def test_it_says_what_the_service_has_dropped(mosquitto: Mosquitto, topic: str, name: str) -> None:
+    with (
+        Labelling(mosquitto, {"pump1": ["healthy"]}, topic=topic) as service,
+        Monitoring(*near(mosquitto, topic)) as monitor,
+    ):
+        wait_until(lambda: monitor.lines)
+        service.drop("pump1", DROPPED)
+        wait_until(lambda: monitor.said == [f"{name}12 events were dropped: store_full"])
+
+
+def test_an_event_that_comes_late_is_no_label_of_now(mosquitto: Mosquitto) -> None:
+    with (
+        Labelling(mosquitto, {"pump1": ["healthy"]}, topic=TEMPLATE) as service,
+        Monitoring(*near(mosquitto), "--json") as monitor,
+    ):
+        wait_until(lambda: monitor.lines)
+        service.event("pump1", reading("failsoon", 1_000_000, device="pump1", replayed=True))
+        seen = len(monitor.lines)
+        wait_until(lambda: len(monitor.lines) > seen + 2)
+    assert {json.loads(line)["label"] for line in monitor.lines} == {"healthy"}
+
+
+def test_the_live_view_of_several_devices(mosquitto: Mosquitto) -> None:
+    with (
+        Labelling(mosquitto, BOTH, topic=TEMPLATE),
+        Terminal("monitor", *near(mosquitto), "--timeout", 2) as terminal,
+    ):
+        assert terminal.process.wait(10) == 0
+        wait_until(lambda: re.search(_BOTH, terminal.left_behind, re.DOTALL), what="the last view")
+
+
+_BOTH = (
+    r"service online   2 of 2 devices live.*"
+    r"pump1 +live +healthy +75\.0% +good .*pump2 +live +failsoon +75\.0% +good "
+)
 
 
 VIEW = View(
@@ -387,6 +449,58 @@ def test_a_lost_broker_is_said_at_the_top() -> None:
     assert "here:1883  t  It is away. Trying again." in text_of(VIEW, problem="It is away.").splitlines()[0]
 
 
+def test_the_view_tells_what_came_late_and_what_was_dropped() -> None:
+    text = text_of(changed(late=7, dropped=12, dropped_why="store_full"))
+    assert "7 readings   7 late" in text
+    assert "\n12 events were dropped: store_full\n" in text
+
+
+PUMPS = (
+    changed(device="pump1", reasons=(), quality=Quality.GOOD),
+    changed(device="pump2", stale="device offline", age_s=600.0, late=3, changes=((120.0, "unknown"),)),
+    changed(device="pump3", label="failsoon", tone=Tone.FAULT, dropped=1, dropped_why="store_full"),
+    View(None, Tone.UNTOLD, None, None, 0.0, 0, "online", (("pump4", "offline"),), (), device="pump4"),
+)
+
+
+def overview_of(views: Sequence[View], *, width: int = 80, height: int = 24, problem: str | None = None) -> str:
+    console = Console(width=width, height=height, record=True, file=open(os.devnull, "w"))  # noqa: PTH123, SIM115
+    console.print(overview(views, "here:1883  t", problem=problem, size=(width, height)))
+    console.file.close()
+    return console.export_text()
+
+
+def test_the_overview_tells_each_device_from_the_others() -> None:
+    lines = [" ".join(line.split()) for line in overview_of(PUMPS, width=100).splitlines()]
+    assert lines[:8] == [
+        "here:1883 t",
+        "service online 2 of 4 devices live 3/s 3 late",
+        "device label sure quality age why",
+        "pump1 live healthy 75.0% good 0.2 s",
+        "pump2 STALE healthy 75.0% uncertain 10 min device offline",
+        "pump3 live failsoon 75.0% uncertain 0.2 s volts outside training",
+        "pump4 waiting device offline",
+        "",
+    ]
+    assert lines[8] == "pump3: 1 event was dropped: store_full"
+    assert re.fullmatch(r"\d\d:\d2:00 pump2 unknown", lines[9])
+    assert len(lines) == 8 + 1 + 5
+    assert "It is away. Trying again." in overview_of(PUMPS, problem="It is away.").splitlines()[0]
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 140])
+@pytest.mark.parametrize("devices", [2, 14, 15, 60])
+def test_the_overview_fits_any_terminal_and_shows_trouble_first(width: int, devices: int) -> None:
+    views = [changed(device=f"pump_{i}", changes=((float(i), "healthy"),)) for i in range(devices - 1)]
+    views.append(changed(device="zulu", stale="device offline"))
+    lines = overview_of(views, width=width, height=24).splitlines()
+    assert len(lines) <= 24
+    assert max(map(len, lines)) <= width
+    assert any(line.startswith("zulu") and "STALE" in line for line in lines)
+    shown = sum(line.startswith(("pump_", "zulu")) for line in lines)
+    assert (f"and {devices - shown} more devices" in lines) == (shown < devices)
+
+
 @pytest.mark.parametrize(
     ("history", "line"),
     [
@@ -452,5 +566,13 @@ def test_the_reasons_of_a_reading_reach_the_view() -> None:
     board = Board("t", "s")
     value = TagValue("volts", None, "V", Quality.BAD, Reason.SENTINEL)
     record = Record(Frame("amp1", 0.0), (value,), Quality.BAD, ("volts: sentinel",))
-    board.take(Message("t/event", event_payload(record, ORIGIN, 0), False, 0.0), time_s=0.0)
+    board.take(
+        Message(
+            "t/event",
+            event_payload(record, Origin("amp1", "b1", "tiny", "1", ("healthy",), "healthy", 1.0), 0),
+            False,
+            0.0,
+        ),
+        time_s=0.0,
+    )
     assert "bad: volts sentinel" in text_of(board.view(0.0))

@@ -15,6 +15,9 @@ def monitor(
         str | None, typer.Option("--broker", help="The same in one, as in the other commands: HOST or HOST:PORT.")
     ] = None,
     topic: options.Topic = None,
+    device: Annotated[
+        str | None, typer.Option("--device", help="Only this device, where the topic holds `{device}`.")
+    ] = None,
     plain: Annotated[
         bool,
         typer.Option("--plain", help="Print `[INFERENCE] healthy`, a line for each bare label, as without a terminal."),
@@ -43,5 +46,5 @@ def monitor(
     for given, what in ((plain and as_json, "--plain and --json"), (once and count is not None, "--once and --count")):
         if given:
             raise UsageError(f"{what} contradict each other.", "Give one of them.")
-    config = options.broker_config(config_file, host=host, port=port, broker=broker, topic=topic)
+    config = options.broker_config(config_file, host=host, port=port, broker=broker, topic=topic, device=device)
     run(config, plain=plain, as_json=as_json, count=1 if once else count, timeout_s=timeout)

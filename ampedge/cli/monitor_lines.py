@@ -6,7 +6,8 @@ import sys
 from collections import deque
 from collections.abc import Callable
 
-from ampedge.monitor.board import Board, Kind, printable
+from ampedge.monitor.board import Board, Kind
+from ampedge.monitor.view import printable
 from ampedge.mqtt.subscriber import Message
 
 _EVENT_DUE_S = 1.0
@@ -14,15 +15,20 @@ _STEERING = re.compile("[\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
 class PlainLines:
-    """The lines of the tutorial's monitor, `[INFERENCE] healthy`, one for each bare label and nothing else."""
+    """The lines of the tutorial's monitor, `[INFERENCE] healthy`, one for each bare label and nothing else.
+
+    Of several devices the name stands before the label: `[INFERENCE] pump1 healthy`.
+    """
 
     def __init__(self, board: Board, say: Callable[[str], None]) -> None:
         self.counted = 0
+        self._board = board
         self._status = Status(board, say)
 
     def take(self, kind: Kind, message: Message) -> None:
         if kind is Kind.LABEL:
-            _print(f"[INFERENCE] {printable(message.payload)}")
+            device = f"{self._board.device_of(message.topic)} " if self._board.several else ""
+            _print(f"[INFERENCE] {device}{printable(message.payload)}")
             self.counted += 1
         self._status.take(kind)
 
@@ -31,10 +37,14 @@ class PlainLines:
 
 
 class JsonLines:
-    """Each event as it came, a line each; `{"label": ...}` for a label that no event follows within a second."""
+    """Each event as it came, a line each; `{"label": ...}` for a label that no event follows within a second.
+
+    Of several devices such a label has its `device` beside it, as every event has.
+    """
 
     def __init__(self, board: Board, say: Callable[[str], None], *, most: int | None = None) -> None:
         self.counted = 0
+        self._board = board
         self._say = say
         self._most = most
         self._status = Status(board, say)
@@ -43,7 +53,9 @@ class JsonLines:
 
     def take(self, kind: Kind, message: Message) -> None:
         if kind is Kind.EVENT:
-            self._alone.clear()
+            device = self._board.device_of(message.topic)
+            for label in [label for label in self._alone if self._board.device_of(label.topic) == device]:
+                self._alone.remove(label)
             self._line(_one_line(message.payload))
         elif kind is Kind.LABEL:
             self._alone.append(message)
@@ -54,7 +66,9 @@ class JsonLines:
 
     def turn(self, now_s: float) -> None:
         while self._alone and now_s - self._alone[0].received_s >= _EVENT_DUE_S and self.counted != self._most:
-            self._line(json.dumps({"label": printable(self._alone.popleft().payload)}, ensure_ascii=False))
+            message = self._alone.popleft()
+            device = {"device": self._board.device_of(message.topic)} if self._board.several else {}
+            self._line(json.dumps({**device, "label": printable(message.payload)}, ensure_ascii=False))
 
     def _line(self, text: str) -> None:
         _print(text)
@@ -62,7 +76,7 @@ class JsonLines:
 
 
 class Status:
-    """Says on stderr when the service comes and goes."""
+    """Says on stderr when the service comes and goes, and what it has dropped."""
 
     def __init__(self, board: Board, say: Callable[[str], None]) -> None:
         self._board = board
@@ -71,6 +85,8 @@ class Status:
 
     def take(self, kind: Kind) -> None:
         """Look at the board after a message of this kind."""
+        if kind is Kind.DROPPED:
+            self._say(self._board.announcement)
         status = self._board.status
         if kind is Kind.STATUS and status != self._said:
             if status == "offline" or self._said is not None:

@@ -63,7 +63,13 @@ def config_from(
 
 
 def broker_config(
-    file: Path | None, *, host: str | None, port: int | None, broker: str | None, topic: str | None
+    file: Path | None,
+    *,
+    host: str | None,
+    port: int | None,
+    broker: str | None,
+    topic: str | None,
+    device: str | None,
 ) -> "Config":
     """The checked config of a command whose `--host` and `--port` name the broker, as `--broker` does."""
     from ampedge.errors import UsageError
@@ -72,7 +78,7 @@ def broker_config(
     for name, one, other in (("--host", host, broker_host), ("--port", port, broker_port)):
         if one is not None and other is not None and one != other:
             raise UsageError(f"{name} {one} and --broker {broker} name two brokers.", "Give one of them.")
-    given: dict[str, Any] = {"mqtt__host": host, "mqtt__port": port}
+    given: dict[str, Any] = {"mqtt__host": host, "mqtt__port": port, "device": device}
     flags = {name: value for name, value in given.items() if value is not None}
     return config_from(file, broker=broker, topic=topic, **flags)
 
