@@ -9,10 +9,11 @@ from pydantic_core import PydanticUndefined
 
 from ampedge.amplifier import datamap
 from ampedge.config import load_config
+from ampedge.datamap import Tag
 from ampedge.settings import keys
 
 SAMPLE = Path(__file__).parent.parent / "examples" / "ampedge.toml"
-SECTION = re.compile(r"\[+(\w+)\]+")
+SECTION = re.compile(r"(?:# )?\[+([\w.]+)\]+")
 KEY = re.compile(r"(?P<out># )?(?P<name>[a-z_]+) = (?P<value>.+)")
 
 
@@ -34,11 +35,22 @@ def test_it_is_the_amplifiers_data_map():
     assert config.settings.device == "amplifier"
 
 
+ELSEWHERE = {
+    f"devices.{section}.{name}"
+    for section, names in (
+        ("check", ["table", "type", "word_order"]),
+        ("tags", [path.removeprefix("tags.") for path, *_ in keys() if path.startswith("tags.")][2:]),
+    )
+    for name in names
+}
+"""Keys of a device's own sections that the file explains at the shared ones."""
+
+
 def test_it_has_every_key_and_no_other():
-    assert sorted(shown()) == sorted(path for path, *_ in keys())
+    assert sorted(shown()) == sorted({path for path, *_ in keys()} - ELSEWHERE)
 
 
-@pytest.mark.parametrize("path", [path for path, *_ in keys()])
+@pytest.mark.parametrize("path", [path for path, *_ in keys() if path not in ELSEWHERE])
 def test_what_is_commented_out_is_the_default(path):
     section, field = next((section, field) for key, section, field in keys() if key == path)
     value, out = shown()[path]
@@ -48,10 +60,14 @@ def test_what_is_commented_out_is_the_default(path):
 
 
 def test_every_line_can_be_uncommented(tmp_path):
-    lines = SAMPLE.read_text("utf-8").splitlines()
-    text = "\n".join(re.sub(r"^# (?=[a-z_]+ = )", "", line) for line in lines if not line.startswith("# password = "))
+    text = re.sub(r"^# (?=[a-z_]+ = |\[)", "", SAMPLE.read_text("utf-8"), flags=re.MULTILINE)
+    text = text.replace('password = "secret"\n', "").replace("tls = false", "tls = true")
     file = tmp_path / "ampedge.toml"
     file.write_text(text, "utf-8")
     config = load_config(file, environment={})
-    assert (config.device.host, config.device.port) == ("192.168.1.75", 502)
+    assert (config.device.name, config.device.host, config.device.port) == ("pump-1", "192.168.1.81", 502)
+    assert config.device.datamap.names == ("flow",)
+    assert config.device.check == (Tag("check", 100), 123.456)
+    assert (config.settings.modbus.host, config.settings.modbus.check.word_order) == ("192.168.1.75", "ABCD")
     assert config.settings.tags[0].word_order == "ABCD"
+    assert config.settings.tags[0].max_step == 100
