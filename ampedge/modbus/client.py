@@ -1,14 +1,14 @@
 """The master's side: one connection to one slave, over which a plan's blocks are read and written."""
 
+import struct
 from collections.abc import Callable, Sequence
-from typing import Any, cast
-
-from pyModbusTCP import constants
-from pyModbusTCP.client import ModbusClient
+from typing import TypeVar
 
 from ampedge.datamap import BIT_TABLES
 from ampedge.errors import ExceptionReply, UnreachableError
+from ampedge.modbus.connection import Connection, HungUp
 from ampedge.modbus.plan import Block, Plan
+from ampedge.modbus.replies import Garbage, Refused, bits, confirm, registers
 from ampedge.records import Words
 
 _EXCEPTIONS = {
@@ -22,13 +22,15 @@ _EXCEPTIONS = {
     10: "gateway path unavailable",
     11: "gateway target does not respond",
 }
-_FUNCTIONS = {"coil": 1, "discrete": 2, "holding": 3, "input": 4}
+_FAILURES = (HungUp, Garbage, Refused, OSError)
+_Answer = TypeVar("_Answer")
+_READS = {"coil": 1, "discrete": 2, "holding": 3, "input": 4}
 
 
 class Master:
     """Reads and writes the registers of one slave; connects when first used and again after a loss.
 
-    `timeout_s` bounds the connection and each wait for a reply.
+    `timeout_s` bounds the connection (3 s at most) and each exchange as a whole.
     One thread at a time may use it.
     """
 
@@ -36,95 +38,85 @@ class Master:
         self.address = f"{host}:{port}"
         self.unit = unit
         self.timeout_s = timeout_s
-        self._client = ModbusClient(host=host, port=port, unit_id=unit, timeout=timeout_s, auto_open=True)
-        self._client.on_tx_rx = self._take_note
-        self._reply = b""
-        self._readers = {
-            "coil": self._client.read_coils,
-            "discrete": self._client.read_discrete_inputs,
-            "holding": self._client.read_holding_registers,
-            "input": self._client.read_input_registers,
-        }
+        self.connection = Connection(host, port, unit=unit, timeout_s=timeout_s)
 
     def connect(self) -> None:
         """Open the connection now; raises UnreachableError."""
-        try:
-            opened = self._client.open()
-        except OSError as error:
-            raise self._unresolved(error) from error
-        if not opened:
-            raise self._failure("")
+        self.connection.open()
 
     def read(self, plan: Plan) -> tuple[Words, ...]:
         """The words of each tag of the plan; raises UnreachableError or ExceptionReply."""
-        return plan.split([self._read_block(block) for block in plan.blocks])
+        return plan.split([self.read_block(block) for block in plan.blocks])
+
+    def read_block(self, block: Block) -> Words:
+        """The words of one block; raises UnreachableError or ExceptionReply."""
+        request = struct.pack(">BHH", _READS[block.table], block.address, block.count)
+        check = bits if block.table in BIT_TABLES else registers
+        try:
+            try:
+                return self._ask(request, check)
+            except HungUp as error:
+                if not error.idle:
+                    raise
+                return self._ask(request, check)  # many a slave closes what has been idle for a while: that is no loss
+        except _FAILURES as error:
+            raise self._failure(error, request, block) from error
 
     def write(self, plan: Plan, words: Sequence[Words]) -> None:
         """Write each tag's words, one request per block; raises UnreachableError or ExceptionReply."""
         for block, image in zip(plan.blocks, plan.join(words), strict=True):
-            if block.table in BIT_TABLES:
-                function = 15
-                written = self._call(self._client.write_multiple_coils, block.address, [bool(bit) for bit in image])
-            else:
-                function = 16
-                written = self._call(self._client.write_multiple_registers, block.address, image)
-            if not written or self._reply[0] != function:
-                raise self._failure(f"function code {function}, {block.describe()}")
+            request = _write_request(block, image)
+            try:
+                self._ask(request, confirm)
+            except _FAILURES as error:
+                raise self._failure(error, request, block) from error
 
     def close(self) -> None:
         """Close the connection; the next use opens it again."""
-        self._client.close()
+        self.connection.close()
 
-    def _read_block(self, block: Block) -> Sequence[int]:
-        function = _FUNCTIONS[block.table]
-        words = self._call(self._readers[block.table], block.address, block.count)
-        size = (block.count + 7) // 8 if block.table in BIT_TABLES else 2 * block.count
-        if words is None or self._reply[:2] != bytes((function, size)):
-            raise self._failure(f"function code {function}, {block.describe()}")
-        return cast(Sequence[int], words)
-
-    def _take_note(self, frame: bytes, is_tx: bool) -> None:
-        """Keep the reply: the library looks neither at its function code nor at a list that is too long."""
-        if not is_tx:
-            self._reply = frame[7:]
-
-    def _call(self, request: Callable[..., Any], *arguments: Any) -> Any:
+    def _ask(self, request: bytes, check: Callable[[bytes, bytes], _Answer]) -> _Answer:
+        answer = self.connection.exchange(request)
         try:
-            return request(*arguments)
-        except OSError as error:  # a name that does not resolve; all else comes back as None
-            raise self._unresolved(error) from error
+            return check(request, answer)
+        except Garbage:
+            self.connection.close()
+            raise
 
-    def _unresolved(self, error: OSError) -> UnreachableError:
-        return UnreachableError(
-            f"The slave's address {self.address} cannot be resolved: {error.strerror}.",
-            "Check the name, or give the IP address with --host.",
-        )
-
-    def _failure(self, request: str) -> UnreachableError:
+    def _failure(self, error: Exception, request: bytes, block: Block) -> UnreachableError:
         where = f"The slave at {self.address}, unit {self.unit}"
-        asked = f" ({request})" if request else ""
-        code = self._client.last_error
-        if code == constants.MB_EXCEPT_ERR:
-            number = self._client.last_except
-            name = _EXCEPTIONS.get(number, "unknown exception")
-            return ExceptionReply(
-                number,
-                f"{where}, answers with exception {number} ({name}){asked}.",
-                "Check unit id, addresses and tables of the data map against the device's manual.",
-            )
-        self._client.close()  # what else may still be on its way is no answer to the next request
-        if code == constants.MB_CONNECT_ERR:
-            return UnreachableError(
-                f"Nothing accepts connections at {self.address} within {self.timeout_s:g} s.",
-                "Check --host and --port, the cable and the device's power; "
-                "for a slave on this machine start `ampedge serve` first.",
-            )
-        if code == constants.MB_TIMEOUT_ERR:
-            return UnreachableError(
-                f"{where}, does not answer within {self.timeout_s:g} s{asked}.",
-                "Check the unit id, or give the device more time with modbus.timeout_s.",
-            )
+        asked = f" (function code {request[0]}, {block.describe()})"
+        match error:
+            case Refused(code=code):
+                name = _EXCEPTIONS.get(code, f"unknown, 0x{code:02X}")
+                return ExceptionReply(
+                    code,
+                    f"{where}, answers with exception {code} ({name}){asked}.",
+                    "Check unit id, addresses and tables of the data map against the device's manual.",
+                )
+            case Garbage():
+                return UnreachableError(
+                    f"{where}, sends something that is no answer to the request{asked}: {error}.",
+                    "Check that a Modbus TCP slave listens there and that no other master disturbs it.",
+                )
+            case TimeoutError():
+                return UnreachableError(
+                    f"{where}, does not answer within {self.timeout_s:g} s{asked}.",
+                    "Check the unit id, or give the device more time with modbus.timeout_s.",
+                )
+            case HungUp():
+                return UnreachableError(
+                    f"{where}, closed the connection{asked}.",
+                    "Check that a Modbus TCP slave listens there and that it allows one more connection.",
+                )
         return UnreachableError(
-            f"{where}, closed the connection or answered with something that is no reply{asked}.",
-            "Check that a Modbus TCP slave listens there and that it allows one more connection.",
+            f"{where}, is out of reach{asked}: {error}.", "Check the network and the device's power."
         )
+
+
+def _write_request(block: Block, image: Sequence[int]) -> bytes:
+    if block.table in BIT_TABLES:
+        size = (block.count + 7) // 8
+        packed = sum(1 << place for place, bit in enumerate(image) if bit)
+        return struct.pack(">BHHB", 15, block.address, block.count, size) + packed.to_bytes(size, "little")
+    return struct.pack(f">BHHB{block.count}H", 16, block.address, block.count, 2 * block.count, *image)

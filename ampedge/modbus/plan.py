@@ -69,6 +69,29 @@ def plan_writes(datamap: DataMap) -> Plan:
     return _plan(datamap, 0, WRITE_LIMIT_REGISTERS, WRITE_LIMIT_BITS)
 
 
+def without_gaps(datamap: DataMap, block: Block) -> tuple[Block, ...]:
+    """The block in pieces that hold no register of no tag."""
+    runs: list[list[int]] = []
+    for index in block.tags:
+        if runs and datamap.tags[runs[-1][-1]].end == datamap.tags[index].address:
+            runs[-1].append(index)
+        else:
+            runs.append([index])
+    return tuple(_around(datamap, run) for run in runs)
+
+
+def halves(datamap: DataMap, block: Block) -> tuple[Block, Block]:
+    """A block of several tags in two, each value whole."""
+    middle = len(block.tags) // 2
+    return _around(datamap, block.tags[:middle]), _around(datamap, block.tags[middle:])
+
+
+def _around(datamap: DataMap, run: Sequence[int]) -> Block:
+    """The block that covers these tags, which are in the order of their addresses."""
+    first, last = datamap.tags[run[0]], datamap.tags[run[-1]]
+    return Block(first.table, first.address, last.end - first.address, tuple(run))
+
+
 def _plan(datamap: DataMap, gap: int, registers: int, bits: int) -> Plan:
     blocks: list[Block] = []
     run: list[int] = []
@@ -78,8 +101,7 @@ def _plan(datamap: DataMap, gap: int, registers: int, bits: int) -> Plan:
 
     def close() -> None:
         if run:
-            first, last = tag(run[0]), tag(run[-1])
-            blocks.append(Block(first.table, first.address, last.end - first.address, tuple(run)))
+            blocks.append(_around(datamap, run))
             run.clear()
 
     for index in sorted(range(len(datamap.tags)), key=lambda i: (tag(i).table, tag(i).address)):

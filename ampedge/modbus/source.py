@@ -1,44 +1,191 @@
-"""A device as a source of frames: polled by its plan, patient with a device that is away."""
+"""A device as a source of frames: polled by its plan, patient with a device that is away or lacks something."""
 
 import random
+import threading
 
 from ampedge.clock import Clock
-from ampedge.datamap import DataMap
+from ampedge.datamap import DataMap, Tag
 from ampedge.errors import ExceptionReply, UnreachableError
+from ampedge.log import logger
+from ampedge.modbus.check import CheckRegister
 from ampedge.modbus.client import Master
-from ampedge.modbus.plan import plan_reads
-from ampedge.records import Frame, Reason
+from ampedge.modbus.parts import BUSY, GATEWAY, PARKED_S, Part, kept, part_of, reason_of
+from ampedge.modbus.plan import Block, Plan, plan_reads
+from ampedge.records import Frame, Reason, Words
 
-_ILLEGAL_ADDRESS = 2
-_CONFIGURATION = (1, 2, 3)
-_GATEWAY = (10, 11)
+_BUSY_S = 0.1
+_BUSY_RETRIES = 3
+_WORST_FIRST = (Reason.NO_COMMUNICATION, Reason.DEVICE_FAILURE, Reason.CONFIGURATION_ERROR)
 
 
 class ModbusSource:
-    """Turns polls of one slave into frames; a failed poll is a frame, too, and never raises."""
+    """Turns polls of one slave into frames; a failed poll is a frame, too, and never raises.
 
-    def __init__(self, master: Master, datamap: DataMap, *, device: str, clock: Clock) -> None:
+    The device's exceptions decide what becomes of a block:
+
+    | exception | its tags | the block |
+    | --- | --- | --- |
+    | 1 | bad: configuration_error | is asked again after 5 minutes |
+    | 2, 3 | bad: configuration_error, as few as possible | is read in pieces from now on; the bad ones as with 1 |
+    | 5, 6 | bad: device_failure | is asked up to 3 times more, 100 ms apart, in each poll |
+    | 10, 11 | all of the device bad: no_communication | |
+    | any other | bad: device_failure | is asked again in the next poll, then after 1 to 30 s |
+
+    `check` is a register and its content: while that is another, nothing that the device says is believed.
+    For `reconnect_settle_s` after a device that was lost has come back, its frames say `settling`.
+    """
+
+    def __init__(
+        self,
+        master: Master,
+        datamap: DataMap,
+        *,
+        device: str,
+        clock: Clock,
+        reconnect_settle_s: float = 0.0,
+        close_after_poll: bool = False,
+        check: tuple[Tag, float] | None = None,
+    ) -> None:
         self.master = master
-        self.plan = plan_reads(datamap)
+        self._datamap = datamap
         self._device = device
         self._clock = clock
+        self._settle_s = reconnect_settle_s
+        self._close_after_poll = close_after_poll
+        self._check = None if check is None else CheckRegister(*check)
+        self._checked = 0
+        self._parts = [part_of(datamap, block) for block in plan_reads(datamap).blocks]
+        self._pause = threading.Condition()
+        self._has_answered = False
+        self._is_lost = False
+        self._settled_s = float("-inf")
+
+    @property
+    def plan(self) -> Plan:
+        """The blocks as they are read now."""
+        return Plan(self._datamap, tuple(part.block for part in self._parts))
 
     def poll(self) -> Frame:
         """One frame now."""
-        time_s = self._clock.time()
+        time_s, now_s = self._clock.time(), self._clock.monotonic()
         try:
-            try:
-                words = self.master.read(self.plan)
-            except ExceptionReply as error:
-                bare = plan_reads(self.plan.datamap, gap=0)
-                if error.code != _ILLEGAL_ADDRESS or bare == self.plan:
-                    raise
-                # The registers between the tags may not exist: from now on they are left alone.
-                self.plan = bare
-                words = self.master.read(self.plan)
+            if self._check is not None:
+                self._verify(self._check, now_s)
+            words, bad, detail = self._read(now_s)
+            if self._check is not None:  # the connection may have been made anew in between
+                self._verify(self._check, now_s)
         except UnreachableError as error:
-            return Frame(self._device, time_s, failure=_reason(error), detail=error.problem)
-        return Frame(self._device, time_s, words)
+            return self._failed(time_s, now_s, _reason(error), error.problem)
+        finally:
+            if self._close_after_poll:
+                self.master.close()
+        if bad and None not in bad:
+            return self._failed(time_s, now_s, next(reason for reason in _WORST_FIRST if reason in bad), detail)
+        if self._is_lost:
+            self._is_lost = False
+            if self._has_answered:
+                self._settled_s = now_s + self._settle_s
+        self._has_answered = True
+        return Frame(self._device, time_s, words, None, detail, now_s, now_s < self._settled_s, bad)
+
+    def _failed(self, time_s: float, now_s: float, reason: Reason, detail: str) -> Frame:
+        self._is_lost = True
+        if reason is not Reason.CONFIGURATION_ERROR:  # what comes back may have changed: it is asked for everything
+            for part in self._parts:
+                part.retry_s = now_s
+        return Frame(self._device, time_s, (), reason, detail, now_s)
+
+    def _verify(self, check: CheckRegister, begun_s: float) -> None:
+        """Look at the check register, once in each connection."""
+        connection = self.master.connection
+        if not connection.is_open:
+            connection.open()
+        if connection.opened != self._checked:
+            words = self._ask(Block(check.tag.table, check.tag.address, check.tag.width, ()), begun_s)
+            if problem := check.problem(words):
+                raise _NotBelieved(f"{problem} (the slave at {self.master.address}, unit {self.master.unit}).")
+            self._checked = connection.opened
+
+    def _read(self, begun_s: float) -> tuple[tuple[Words, ...], tuple[Reason | None, ...], str]:
+        """(words of each tag, what is wrong with each tag or nothing where all is well, a sentence about it)."""
+        words: list[Words] = [()] * len(self._datamap.tags)
+        todo = self._parts[::-1]
+        done: list[Part] = []
+        is_well = True
+        while todo:
+            part = todo.pop()
+            if part.code:
+                is_well = False
+            if begun_s >= part.retry_s:
+                held = self._held(part, begun_s)
+                for index, start, end in part.places:
+                    words[index] = held[start:end]
+                if part.code:
+                    is_well = False
+                    if part.may_help_to_split and self._has_time(begun_s):
+                        todo += reversed(part.pieces(self._datamap))
+                        continue
+            done.append(part)
+        if is_well:
+            return tuple(words), (), ""
+        self._learn(kept(done))
+        return (tuple(words), *self._troubles())
+
+    def _held(self, part: Part, begun_s: float) -> Words:
+        """The words of a part, or none; raises UnreachableError, which an exception of a gateway is, too."""
+        try:
+            held = self._ask(part.block, begun_s)
+        except ExceptionReply as error:
+            if error.code in GATEWAY:
+                raise
+            part.failed(error, self._clock.monotonic())
+            return ()
+        part.worked()
+        return held
+
+    def _ask(self, block: Block, begun_s: float) -> Words:
+        """The words of a block from a device that may be busy for a moment."""
+        for _ in range(_BUSY_RETRIES):
+            try:
+                return self.master.read_block(block)
+            except ExceptionReply as error:
+                if error.code not in BUSY or not self._has_time(begun_s - _BUSY_S):
+                    raise
+            with self._pause:
+                self._clock.wait(self._pause, _BUSY_S)
+        return self.master.read_block(block)
+
+    def _has_time(self, begun_s: float) -> bool:
+        """Whether a poll that began then may still ask further."""
+        return self._clock.monotonic() < begun_s + self.master.timeout_s
+
+    def _learn(self, parts: list[Part]) -> None:
+        """Go on with these parts, and say what is new."""
+        if parts != self._parts:
+            self._parts = parts
+            logger.warning("%s: reads %s from now on, because of an exception.", self._device, self.plan.describe())
+        for part in parts:
+            if part.problem != part.said:
+                part.said = part.problem
+                self._say(part)
+
+    def _say(self, part: Part) -> None:
+        names = ", ".join(self._datamap.tags[index].name for index in part.block.tags)
+        if part.code:
+            again = f"; asked again after {part.wait_s:g} s" if part.wait_s >= PARKED_S else ""
+            logger.warning("%s: %s No value for %s%s.", self._device, part.problem, names, again)
+        else:
+            where = f"unit {self.master.unit}, {part.block.describe()}"
+            logger.info("%s: %s (%s) can be read again.", self._device, names, where)
+
+    def _troubles(self) -> tuple[tuple[Reason | None, ...], str]:
+        """(what is wrong with each tag, the worst problem in a sentence)."""
+        bad: list[Reason | None] = [None] * len(self._datamap.tags)
+        ill = sorted((part for part in self._parts if part.code), key=lambda part: _WORST_FIRST.index(part.reason))
+        for part in ill:
+            for index in part.block.tags:
+                bad[index] = part.reason
+        return (tuple(bad), ill[0].problem) if ill else ((), "")
 
 
 class Backoff:
@@ -60,7 +207,11 @@ class Backoff:
         self._next_s = self._first_s
 
 
+class _NotBelieved(UnreachableError):
+    """The check register holds something else."""
+
+
 def _reason(error: UnreachableError) -> Reason:
-    if not isinstance(error, ExceptionReply) or error.code in _GATEWAY:
-        return Reason.NO_COMMUNICATION
-    return Reason.CONFIGURATION_ERROR if error.code in _CONFIGURATION else Reason.DEVICE_FAILURE
+    if isinstance(error, _NotBelieved):
+        return Reason.CONFIGURATION_ERROR
+    return reason_of(error.code) if isinstance(error, ExceptionReply) else Reason.NO_COMMUNICATION

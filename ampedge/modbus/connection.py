@@ -1,0 +1,151 @@
+"""One TCP connection to a slave: a request goes out, its whole reply comes back in time, or the connection ends."""
+
+import random
+import socket
+import time
+from typing import Any
+
+from ampedge.addresses import resolve
+from ampedge.errors import UnreachableError
+from ampedge.modbus.replies import LARGEST_FRAME, Garbage, frame_size, framed
+
+_CONNECT_S = 3.0
+_BEFORE_SIZE = 7
+_OPTIONS = (
+    ("SO_KEEPALIVE", socket.SOL_SOCKET, 1),
+    ("TCP_KEEPIDLE", socket.IPPROTO_TCP, 10),
+    ("TCP_KEEPINTVL", socket.IPPROTO_TCP, 5),
+    ("TCP_KEEPCNT", socket.IPPROTO_TCP, 3),
+    ("TCP_NODELAY", socket.IPPROTO_TCP, 1),
+)
+
+
+class HungUp(Exception):
+    """The slave closed the connection; `idle` where it had done so before it was asked."""
+
+    def __init__(self, *, idle: bool) -> None:
+        super().__init__()
+        self.idle = idle
+
+
+class Connection:
+    """Opens when first used and again after a loss; whatever goes wrong ends it, so no late reply is ever met.
+
+    Each exchange has one deadline, however slowly the bytes drip in.
+    Transaction ids count up, so a reply that comes twice does not fit the next request.
+    """
+
+    def __init__(self, host: str, port: int, *, unit: int, timeout_s: float) -> None:
+        self.host = host
+        self.port = port
+        self.unit = unit
+        self.timeout_s = timeout_s
+        self.connect_s = min(_CONNECT_S, timeout_s)
+        self.opened = 0
+        self._socket: socket.socket | None = None
+        self._limit_s = timeout_s
+        self._transaction = random.randrange(65536)  # noqa: S311  # no secret
+        self._has_served = False
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there is a connection, as far as is known."""
+        return self._socket is not None
+
+    def open(self) -> None:
+        """Connect to the first address of the name, looked up anew, that accepts; raises UnreachableError."""
+        self.close()
+        until_s = time.monotonic() + self.connect_s
+        try:
+            addresses = resolve(self.host, self.port, timeout_s=self.connect_s)
+        except OSError as error:
+            raise UnreachableError(
+                f"The slave's address {self.host}:{self.port} cannot be resolved: {error.strerror}.",
+                "Check the name, or give the IP address with --host.",
+            ) from error
+        last: OSError | None = None
+        for tried, (family, address) in enumerate(addresses):
+            share_s = (until_s - time.monotonic()) / (len(addresses) - tried)
+            try:
+                self._socket = self._connect(family, address, max(0.001, share_s))
+            except OSError as error:
+                last = error
+                continue
+            self._limit_s = self.timeout_s
+            self._has_served = False
+            self.opened += 1
+            return
+        raise UnreachableError(
+            f"Nothing accepts connections at {self.host}:{self.port} within {self.connect_s:g} s.",
+            "Check --host and --port, the cable and the device's power; "
+            "for a slave on this machine start `ampedge serve` first.",
+        ) from last
+
+    def close(self) -> None:
+        """Close it; the next exchange opens it again."""
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
+    def exchange(self, request: bytes) -> bytes:
+        """The answer to a request, without its header.
+
+        Raises UnreachableError, TimeoutError, HungUp, Garbage or another OSError, and has closed the connection then.
+        """
+        if self._socket is None:
+            self.open()
+        assert self._socket is not None
+        try:
+            answer = self._exchange(self._socket, request)
+        except BaseException:
+            self.close()
+            raise
+        self._has_served = True
+        return answer
+
+    def _connect(self, family: socket.AddressFamily, address: tuple[Any, ...], limit_s: float) -> socket.socket:
+        connected = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            for name, level, value in (*_OPTIONS, ("TCP_USER_TIMEOUT", socket.IPPROTO_TCP, int(1000 * self.timeout_s))):
+                if hasattr(socket, name):  # not every system has each of them
+                    connected.setsockopt(level, getattr(socket, name), value)
+            connected.settimeout(limit_s)
+            connected.connect(address)
+            connected.settimeout(self.timeout_s)
+        except BaseException:
+            connected.close()
+            raise
+        return connected
+
+    def _exchange(self, connected: socket.socket, request: bytes) -> bytes:
+        self._transaction = transaction = (self._transaction + 1) & 0xFFFF
+        until_s = time.monotonic() + self.timeout_s
+        data = b""
+        try:
+            self._limit(connected, until_s)
+            connected.sendall(framed(transaction, self.unit, request))
+            size = _BEFORE_SIZE
+            while len(data) < size:
+                self._limit(connected, until_s)
+                piece = connected.recv(LARGEST_FRAME)
+                if not piece:
+                    raise HungUp(idle=self._has_served and not data)
+                data += piece
+                if size == _BEFORE_SIZE and len(data) >= size:
+                    size = frame_size(data, transaction, self.unit)
+        except BrokenPipeError:  # it had hung up before we asked
+            raise HungUp(idle=self._has_served and not data) from None
+        except ConnectionError:
+            raise HungUp(idle=False) from None
+        if len(data) > size:
+            raise Garbage("more follows it")
+        return data[_BEFORE_SIZE:]
+
+    def _limit(self, connected: socket.socket, until_s: float) -> None:
+        """Let the next wait end with the deadline; asks the system for it only where time has passed."""
+        left_s = until_s - time.monotonic()
+        if left_s <= 0:
+            raise TimeoutError
+        if not left_s <= self._limit_s <= left_s + 0.02 * self.timeout_s:
+            self._limit_s = left_s
+            connected.settimeout(left_s)
