@@ -140,12 +140,12 @@ def parse_event(payload: bytes) -> Event:
 
 @dataclass(frozen=True, slots=True)
 class Dropped:
-    """The announcement that `count` events of a device, from sequence `first` to `last`, were dropped."""
+    """The announcement that `count` events of a device were dropped, from sequence `first` to `last` where known."""
 
     device: str
     boot: str
-    first: int
-    last: int
+    first: int | None
+    last: int | None
     count: int
     reason: str
 
@@ -156,10 +156,11 @@ def parse_dropped(payload: bytes) -> Dropped:
         plain: dict[str, Any] = json.loads(payload)
         if plain["schema"] != SCHEMA_VERSION:
             raise ValueError(f"schema {plain['schema']!r} is not {SCHEMA_VERSION}")
-        numbers = {name: int(plain[name]) for name in ("first", "last", "count")}
-        if not 0 < numbers["count"] < _MOST_DROPPED:
-            raise ValueError(f"{numbers['count']} is no number of events")
-        return Dropped(str(plain["device"]), str(plain["boot"]), reason=str(plain["reason"]), **numbers)
+        count = int(plain["count"])
+        if not 0 < count < _MOST_DROPPED:
+            raise ValueError(f"{count} is no number of events")
+        first, last = (None if plain[name] is None else int(plain[name]) for name in ("first", "last"))
+        return Dropped(str(plain["device"]), str(plain["boot"]), first, last, count, str(plain["reason"]))
     except (KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
         raise ValueError(f"not an announcement: {type(error).__name__} {error}") from error
 
