@@ -148,6 +148,7 @@ class Dropped:
     last: int | None
     count: int
     reason: str
+    time_s: float
 
 
 def parse_dropped(payload: bytes) -> Dropped:
@@ -160,7 +161,8 @@ def parse_dropped(payload: bytes) -> Dropped:
         if not 0 < count < _MOST_DROPPED:
             raise ValueError(f"{count} is no number of events")
         first, last = (None if plain[name] is None else int(plain[name]) for name in ("first", "last"))
-        return Dropped(str(plain["device"]), str(plain["boot"]), first, last, count, str(plain["reason"]))
+        reason, time_s = str(plain["reason"]), _time_s(plain["time"])
+        return Dropped(str(plain["device"]), str(plain["boot"]), first, last, count, reason, time_s)
     except (KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
         raise ValueError(f"not an announcement: {type(error).__name__} {error}") from error
 

@@ -315,8 +315,8 @@ TEMPLATE = "amp/{device}/inference"
 
 
 def dropped(count: int = 12, **changed: Any) -> str:
-    plain = {"schema": 1, "device": "pump1", "boot": "b1", "first": 0, "last": 11, "count": count, "time": "now"}
-    return json.dumps(plain | {"reason": "store_full"} | changed)
+    plain = {"schema": 1, "device": "pump1", "boot": "b1", "first": 0, "last": 11, "count": count}
+    return json.dumps(plain | {"reason": "store_full", "time": "2026-11-23T00:00:00.000Z"} | changed)
 
 
 @pytest.mark.parametrize(
