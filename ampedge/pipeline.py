@@ -3,52 +3,69 @@
     frame -> decode -> judge -> select -> infer -> decide -> record
 
 The same object runs in `serve`, `evaluate` and `collect`: what was evaluated is what runs.
-It is pure given a frame; nothing here touches a socket, a file or a clock.
+It is pure given a frame and the memory of the frames before; nothing here touches a socket, a file or a clock.
 """
 
 import math
 
 import numpy as np
 
+from ampedge.continuity import Continuity
 from ampedge.datamap import DataMap
 from ampedge.decision import decide
 from ampedge.features import selector
 from ampedge.modbus.codec import engineering, raw_bits, raw_decoder, smallest_normal
 from ampedge.model.bundle import Bundle, agree
 from ampedge.quality import judge_raw, judge_value, never_written, worst
-from ampedge.records import Frame, Quality, Reason, Record, TagValue, Words
+from ampedge.records import Frame, Quality, Reason, Record, TagValue
 
 
 class Reader:
     """Decode and quality alone: what `collect` needs, and the first half of every pipeline.
 
     `envelopes` gives the range of each tag beyond which a value is far outside training.
+    `continuity` is the memory of the device; without it every frame is judged for itself.
     """
 
-    def __init__(self, datamap: DataMap, envelopes: dict[str, tuple[float, float]] | None = None) -> None:
+    def __init__(
+        self,
+        datamap: DataMap,
+        envelopes: dict[str, tuple[float, float]] | None = None,
+        *,
+        continuity: Continuity | None = None,
+    ) -> None:
         self.datamap = datamap
+        self._continuity = continuity
+        self._all_read = (None,) * len(datamap.tags)
         self._points = tuple(
             (tag, raw_decoder(tag), smallest_normal(tag), (envelopes or {}).get(tag.name)) for tag in datamap.tags
         )
 
     def read(self, frame: Frame) -> Record:
         """The frame's values with their qualities."""
+        general: tuple[Reason, ...] = ()  # what holds for all tags is said once
         if frame.failure is not None:
-            reasons: tuple[str, ...] = (frame.failure,)
-            values = tuple(TagValue(tag.name, None, tag.unit, Quality.BAD, frame.failure) for tag in self.datamap.tags)
-        elif never_written(frame.words):
-            reasons = (Reason.NEVER_WRITTEN,)
-            values = tuple(
-                TagValue(tag.name, None, tag.unit, Quality.BAD, Reason.NEVER_WRITTEN) for tag in self.datamap.tags
-            )
+            general = (frame.failure,)
+        elif not frame.bad and never_written(frame.words):
+            general = (Reason.NEVER_WRITTEN,)
+        if general:
+            values = tuple(TagValue(tag.name, None, tag.unit, Quality.BAD, general[0]) for tag in self.datamap.tags)
         else:
-            values = self._decode(frame.words)
-            reasons = tuple(f"{value.name}: {value.reason}" for value in values if value.reason is not None)
-        return Record(frame, values, worst(values), reasons)
+            values = self._decode(frame)
+        if self._continuity is not None:
+            values = self._continuity.judge(frame, values)
+            if frame.settling and not general:
+                general = (Reason.SETTLING,)
+        said = tuple(f"{v.name}: {v.reason}" for v in values if v.reason is not None and v.reason not in general)
+        return Record(frame, values, worst(values), (*general, *said))
 
-    def _decode(self, words: tuple[Words, ...]) -> tuple[TagValue, ...]:
+    def _decode(self, frame: Frame) -> tuple[TagValue, ...]:
         values = []
-        for held, (tag, decode, smallest, envelope) in zip(words, self._points, strict=True):
+        points = zip(frame.words, frame.bad or self._all_read, self._points, strict=True)
+        for held, missed, (tag, decode, smallest, envelope) in points:
+            if missed is not None:
+                values.append(TagValue(tag.name, None, tag.unit, Quality.BAD, missed))
+                continue
             raw = decode(held)
             is_sentinel = bool(tag.invalid) and raw_bits(tag, held) in tag.invalid
             wrong = judge_raw(raw, smallest_normal=smallest, is_sentinel=is_sentinel)
@@ -65,12 +82,19 @@ class Pipeline:
     `datamap` is the site's own map; raises ModelRefusedError where it is not the model's.
     """
 
-    def __init__(self, bundle: Bundle, datamap: DataMap | None = None, *, min_confidence: float = 0.5) -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        datamap: DataMap | None = None,
+        *,
+        min_confidence: float = 0.5,
+        continuity: Continuity | None = None,
+    ) -> None:
         self.bundle = bundle
         self.datamap = agree(bundle, datamap or bundle.datamap)
         self.min_confidence = min_confidence
         envelopes = {feature.name: feature.envelope for feature in bundle.manifest.features}
-        self._reader = Reader(self.datamap, envelopes)
+        self._reader = Reader(self.datamap, envelopes, continuity=continuity)
         self._classes = bundle.classes
         self._select = selector(self.datamap.names, bundle.manifest.feature_names)
         self._stages = (self._reader_stage, self._select_stage, self._infer, self._decide)

@@ -7,6 +7,9 @@
 | NaN, infinity, denormal, sentinel word | bad | not_a_number, infinite, denormal, sentinel |
 | outside the tag's `valid` range | bad, the value kept | out_of_range |
 | far outside what the model was trained on | uncertain | outside_training |
+| a device that was away has just come back | uncertain | settling |
+| further from the reading before than the tag's `max_step` | uncertain | jumped |
+| the same bits for the tag's `expect_change_s` | uncertain | frozen |
 """
 
 import math
