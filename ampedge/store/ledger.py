@@ -1,0 +1,297 @@
+"""What the log knows in memory: which rows wait, which are on their way, and how many there were.
+
+It does no I/O and knows no thread; the log guards it with a lock that is never held for long.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from ampedge.records import DROPPED, EVENT
+from ampedge.store.announcements import MEMORY_FULL, Announcement, Key, Origin, announcement
+from ampedge.store.cursor import Cursor
+from ampedge.store.ranges import Ranges
+from ampedge.store.retention import Shed
+from ampedge.store.rows import Row
+
+MAX_EXPOSED = 20
+"""Rows that may be on disk as waiting and yet have been sent: the duplicates after a kill."""
+
+LIVE_S = 1.0
+"""A row that is younger is still in the hands of whoever made it and publishes it now."""
+
+MEMORY_BYTES = 16 * 1024 * 1024
+"""What rows may take in memory while they cannot be written."""
+
+_ROW_BYTES = 300
+"""What a row takes beside its payload, roughly."""
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Events over the life of the log: produced == delivered + dropped + waiting, always."""
+
+    produced: int = 0
+    delivered: int = 0
+    dropped: int = 0
+    waiting: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What one commit writes, and what it may drop for want of room."""
+
+    rows: tuple[Row, ...]
+    cursor: Cursor
+    committed: int
+    busy: frozenset[int]
+    open: Mapping[Key, Announcement]
+
+
+class Ledger:
+    """Rows up to `committed` are on disk; `fresh` ones are to be written, in place of what is there where need be."""
+
+    def __init__(self, *, memory_bytes: int = MEMORY_BYTES, memory_only: bool = False) -> None:
+        self.last = 0
+        self.committed = 0
+        self.produced = self.delivered = self.dropped = 0
+        self.waiting = Ranges()
+        self.fresh: dict[int, Row] = {}
+        self.fresh_bytes = 0
+        self.changed = False
+        self._memory_bytes = memory_bytes
+        self._memory_only = memory_only
+        self._in_flight: set[int] = set()
+        self._exposed: set[int] = set()
+        self._announced: set[int] = set()
+        self._open: dict[Key, Announcement] = {}
+        self._origins: dict[int, Origin] = {}
+        self._said: dict[int, Announcement] = {}
+        self._cut: float | None = None
+        self._cut_bytes = 0
+        self._since_cut: set[int] = set()
+
+    @property
+    def counts(self) -> Counts:
+        """The four counts of now."""
+        return Counts(self.produced, self.delivered, self.dropped, len(self.waiting) - len(self._announced))
+
+    @property
+    def exposed(self) -> int:
+        """How many rows a kill of this moment would send twice."""
+        return len(self._exposed)
+
+    def append(self, row: Row) -> None:
+        """Take a new event in; its id is the one after `last`."""
+        self.last = row.id
+        self.produced += 1
+        self.waiting.add(row.id)
+        self._put(row)
+
+    def sent(self, row_id: int) -> None:
+        """The row is on its way."""
+        if row_id in self.waiting:
+            self._in_flight.add(row_id)
+            if row_id <= self.committed:
+                self._exposed.add(row_id)
+
+    def acknowledged(self, row_id: int) -> None:
+        """The row has arrived."""
+        self._in_flight.discard(row_id)
+        self._origins.pop(row_id, None)
+        if self.waiting.discard(row_id):
+            self.changed = True
+            if self._cut is not None:
+                self._since_cut.add(row_id)
+            if row_id in self._announced:
+                self._announced.discard(row_id)
+            else:
+                self.delivered += 1
+
+    def returned(self, row_ids: Iterable[int]) -> None:
+        """They may have arrived or not, so they wait again; that they then come twice is not the kill's doing."""
+        for row_id in row_ids:
+            self._in_flight.discard(row_id)
+            self._origins.pop(row_id, None)
+            if row_id in self.waiting:
+                self._exposed.discard(row_id)
+
+    def origin(self, row_id: int) -> Origin | None:
+        """Where the event comes from, as far as memory knows."""
+        row = self.fresh.get(row_id)
+        return self._origins.get(row_id) if row is None else Origin(row.device, row.boot, row.sequence)
+
+    def drop(self, row_id: int, origin: Origin | None, reason: str, time_s: float) -> None:
+        """Give up a row that waits; without an origin nobody can be told of it."""
+        self._in_flight.discard(row_id)
+        self._exposed.discard(row_id)
+        self._origins.pop(row_id, None)
+        if row_id not in self.waiting:
+            return
+        self.changed = True
+        if row_id in self._announced:  # an announcement that the broker will never take
+            self._forget(row_id)
+            return
+        self.dropped += 1
+        if origin is None:
+            self._forget(row_id)
+            return
+        said = announcement(row_id, origin, reason, time_s)
+        earlier = self._open.get(said.key)
+        if earlier is not None and self._may_merge(earlier.id, row_id):
+            said = said.after(earlier)
+            self._forget(earlier.id)
+        self._open[said.key] = said
+        self._announced.add(row_id)
+        self._put(said.row())
+        self._said[row_id] = said
+
+    def next_waiting(self, limit: int, *, now_s: float, on_disk: bool) -> Iterator[int]:
+        """The oldest ids that wait, are not on their way and are nobody's any more."""
+        number = self.waiting.first if on_disk else self.waiting.first_from(self.committed + 1)
+        while number is not None and limit > 0:
+            row = self.fresh.get(number)
+            held = row is not None and (
+                now_s - row.since_s < LIVE_S if row.kind == EVENT else not self._memory_only
+            )  # an announcement goes out when it is on disk, so that it is never taken back
+            if number not in self._in_flight and not held:
+                yield number
+                limit -= 1
+            number = self.waiting.first_from(number + 1)
+
+    def handed_out(self, row_id: int, kind: int, origin: Origin) -> None:
+        """Remember where a row came from while it is on its way."""
+        if kind == DROPPED:
+            self._open = {key: said for key, said in self._open.items() if said.id != row_id}
+        else:
+            if len(self._origins) > 1000:
+                self._origins = {known: came for known, came in self._origins.items() if known in self._in_flight}
+            self._origins[row_id] = origin
+
+    def snapshot(self, *, rows: bool, reachable: bool, now_s: float) -> Batch:
+        """What a commit shall write now; `landed` or `failed` must follow."""
+        cut = self._committable(now_s) if rows and reachable else self.last if rows else self.committed
+        written = tuple(row for row in self.fresh.values() if row.id <= cut)
+        left_out = [row for row in self.fresh.values() if row.id > cut]
+        produced, delivered, dropped = self.produced, self.delivered, self.dropped
+        for row in left_out:
+            if row.kind == DROPPED:
+                count = self._said[row.id].count
+                produced, dropped = produced - count, dropped - count
+            else:
+                produced -= 1
+                delivered -= row.id not in self.waiting
+        cursor = Cursor(cut, self.waiting.up_to(cut), produced, delivered, dropped)
+        self._cut, self._cut_bytes = cut, sum(len(row.payload) + _ROW_BYTES for row in written)
+        self._since_cut.clear()
+        self.changed = False
+        on_disk = {
+            key: said for key, said in self._open.items() if said.id <= self.committed and said.id not in self.fresh
+        }
+        busy = frozenset(self._in_flight | self._announced | self.fresh.keys())
+        return Batch(written, cursor, self.committed, busy, on_disk)
+
+    def landed(self, batch: Batch, shed: Shed) -> None:
+        """The batch is on disk."""
+        for row in batch.rows:
+            if self.fresh.get(row.id) is row:
+                self._remove(row.id)
+        for row_id in (*shed.dropped, *shed.merged):
+            self.waiting.discard(row_id)
+            self._announced.discard(row_id)
+        self.dropped += len(shed.dropped)
+        for said in shed.announcements:
+            self.waiting.add(said.id)
+            self._announced.add(said.id)
+            self._open[said.key] = said
+        self.committed = batch.cursor.last
+        self._exposed = {row_id for row_id in self._in_flight if row_id <= self.committed}
+        self._exposed |= {row_id for row_id in self._since_cut if row_id <= self.committed}
+        self._cut, self._cut_bytes = None, 0
+        self.changed = self.changed or bool(self.fresh)
+
+    def failed(self) -> None:
+        """Nothing of the batch is on disk."""
+        self._cut, self._cut_bytes = None, 0
+        self.changed = True
+
+    def forget_delivered(self) -> None:
+        """Without a disk nothing is history."""
+        for row_id in [row_id for row_id in self.fresh if row_id not in self.waiting]:
+            self._remove(row_id)
+
+    def take_over(self, cursor: Cursor, announced: Iterable[int]) -> None:
+        """What an earlier life of the log left on disk, in ids that lie before all of this one."""
+        self.produced += cursor.produced
+        self.delivered += cursor.delivered
+        self.dropped += cursor.dropped
+        for first, last in cursor.waiting.pairs():
+            self.waiting.add_range(first, last)
+        self._announced.update(announced)
+        self.last = max(self.last, cursor.last)
+        self.committed = cursor.last
+
+    def take_losses(self, before: Cursor, after: Cursor, announced: Iterable[int]) -> None:
+        """What is left of the rows on disk, after damage: what waited and is gone counts as dropped."""
+        lost = before.waiting
+        for first, last in after.waiting.pairs():
+            lost.remove_range(first, last)
+        for row_id in lost:
+            self.waiting.discard(row_id)
+            self._announced.discard(row_id)
+            self._in_flight.discard(row_id)
+        self._announced.update(row_id for row_id in announced if row_id in self.waiting)
+        self.dropped += after.dropped - before.dropped
+        self._open.clear()
+        self.changed = True
+
+    def _committable(self, now_s: float) -> int:
+        """The last id to commit while rows are being sent, so that a kill never sends too many twice.
+
+        A row that is on its way, or about to be, stays in memory if too many of them would be on disk as waiting.
+        """
+        room = MAX_EXPOSED - sum(row_id <= self.committed for row_id in self._in_flight)
+        for row in self.fresh.values():
+            if row.id > self.committed and row.id in self.waiting and row.kind == EVENT:
+                room -= row.id in self._in_flight or now_s - row.since_s < LIVE_S
+                if room < 0:
+                    return row.id - 1
+        return self.last
+
+    def _may_merge(self, earlier: int, row_id: int) -> bool:
+        """Both must be of the same side, on disk or not, so that each commit counts what it writes."""
+        if earlier not in self.fresh or (self._cut is not None and earlier <= self._cut):
+            return False
+        return (earlier > self.committed) == (row_id > self.committed)
+
+    def _put(self, row: Row) -> None:
+        self._remove(row.id)
+        self.fresh[row.id] = row
+        self.fresh_bytes += len(row.payload) + _ROW_BYTES
+        self.changed = True
+
+    def _remove(self, row_id: int) -> None:
+        row = self.fresh.pop(row_id, None)
+        self._said.pop(row_id, None)
+        if row is not None:
+            self.fresh_bytes -= len(row.payload) + _ROW_BYTES
+
+    def _forget(self, row_id: int) -> None:
+        self.waiting.discard(row_id)
+        self._announced.discard(row_id)
+        self._remove(row_id)
+
+    def make_room(self, time_s: float) -> int:
+        """Keep what is in memory bounded: delivered rows leave first, then the oldest that wait are dropped."""
+        if self.fresh_bytes - self._cut_bytes <= self._memory_bytes:
+            return 0
+        enough = self._memory_bytes * 9 // 10 + self._cut_bytes
+        beyond = self.committed if self._cut is None else max(self.committed, self._cut)
+        rows = [row for row in self.fresh.values() if row.id > beyond and row.kind == EVENT]
+        before = self.dropped
+        for row in rows:
+            if self.fresh_bytes > enough and row.id not in self.waiting:
+                self._remove(row.id)
+        for row in rows:
+            if self.fresh_bytes > enough and row.id in self.waiting and row.id not in self._in_flight:
+                self.drop(row.id, Origin(row.device, row.boot, row.sequence), MEMORY_FULL, time_s)
+        return self.dropped - before
