@@ -205,6 +205,9 @@ def test_a_model_that_does_not_fit_is_stood_in_for_as_well(
     path.unlink()
     assert model_path(site, keeper) == (path, "as given")
     assert site_bundle(site, keeper)[0].manifest.version == "1"
+    config.write_text(config.read_text().replace("impedance", "resistance"))
+    with pytest.raises(ModelRefusedError, match=r"Neither can its last good copy run.*needs 'impedance'"):
+        site_bundle(load_config(config, environment={}), keeper)
     with pytest.raises(UsageError, match="There is no model at"):
         site_bundle(site, Keeper(tmp_path / "elsewhere"))
 
@@ -244,7 +247,9 @@ def test_what_was_rolled_back_stays_so_after_another_model(keeper: Keeper, path:
     pack_bundle(made[2], path)
     assert run(keeper, path)[0] == "3"
     with pytest.raises(ModelRefusedError, match="version 2, which was rolled back"):
-        Keeper(path.parent / "state").choose(made[2].path)  # at another place of which there is no copy
+        keeper.choose(made[2].path)  # at another place, of which there is no copy
+    run(keeper, made[1].path)
+    assert versions(keeper.record()) == ("1", None, "2")
 
 
 def test_a_signature_makes_no_other_model_of_it(
@@ -527,16 +532,19 @@ def test_a_stamp_changes_with_the_model_only(path: Path, made: dict[int, Bundle]
     seen.append(stamp(path))
     pack_bundle(made[1], path)
     seen.append(stamp(path))  # another file, though the same bytes
+    shutil.copy2(path, tmp_path / "beside")  # with its time
+    (tmp_path / "beside").replace(path)
+    seen.append(stamp(path))
     path.write_bytes(path.read_bytes()[:100])
     seen.append(stamp(path))
-    assert len(set(seen)) == 4
+    assert len(set(seen)) == 5
     assert stamp(path) == seen[-1]
 
     copy = Path(shutil.copytree(made[1].path, tmp_path / "copy"))
     seen = [stamp(copy)]
-    for name in ("manifest.json", "manifest.sha256", "weights.bin"):  # as rsync does, one after the other
-        shutil.copy(made[2].path / name, copy / "temporary")
-        (copy / "temporary").replace(copy / name)
+    for name in ("manifest.json", "manifest.sha256", "weights.bin"):  # one after the other, each in its place
+        with (copy / name).open("ab") as file:
+            file.write(b"\n")
         seen.append(stamp(copy))
     assert len(set(seen)) == 4
     save_bundle(copy, *_again(made[3]))
