@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import BinaryIO, Self
 
 from ampedge.clock import Cadence, Clock
+from ampedge.continuity import Continuity
 from ampedge.datamap import DataMap
 from ampedge.errors import DataError, UnreachableError, UsageError
 from ampedge.modbus.source import ModbusSource
@@ -27,7 +28,7 @@ _LONGEST_LABEL = 64
 
 @dataclass(slots=True)
 class Tally:
-    """What has been collected so far; `left_out` counts bad readings, `reasons` why (one may have several)."""
+    """What has been collected so far; `left_out` counts readings that are not good, `reasons` why (one may have several)."""
 
     rows: int = 0
     left_out: int = 0
@@ -55,9 +56,11 @@ def collect(
 ) -> Iterator[tuple[Tally, Record]]:
     """Poll every `interval_s` until `count` good readings are in the table; yields after each poll.
 
-    Raises UnreachableError where the first poll fails; later ones are left out and counted.
+    Raises UnreachableError where the first poll fails; later ones are left out and counted, and so is what is
+    uncertain: a device that has just come back teaches nothing.
     """
-    reader = Reader(source.plan.datamap)
+    datamap = source.plan.datamap
+    reader = Reader(datamap, continuity=Continuity(datamap))
     tally = Tally()
     cadence = Cadence(interval_s, clock.monotonic())
     waiting = threading.Condition()
@@ -75,7 +78,7 @@ def collect(
                 record.frame.detail, "Check --host, --port, --unit and the data map; then start again."
             )
         began = True
-        if record.quality is Quality.BAD:
+        if record.quality is not Quality.GOOD:
             tally.left_out += 1
             tally.reasons.update(record.reasons)
         else:
@@ -89,7 +92,7 @@ def summary(tally: Tally, path: Path, label: str) -> str:
     said = f"{tally.rows} rows of {label!r} added to {path}."
     if tally.left_out:
         reasons = ", ".join(f"{reason} {count} times" for reason, count in tally.reasons.most_common())
-        said += f" {tally.left_out} bad readings left out: {reasons}."
+        said += f" {tally.left_out} readings left out: {reasons}."
     return said
 
 

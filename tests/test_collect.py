@@ -5,6 +5,7 @@ import math
 import os
 import signal
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -39,10 +40,10 @@ address = 2
 
 
 class ScriptedSource:
-    """Brings one frame a poll: values, or a failure."""
+    """Brings one frame a poll: values, a failure, or a frame as it is."""
 
-    def __init__(self, clock: FakeClock, *polls: tuple[float, float] | Reason) -> None:
-        self.plan = plan_reads(MAP)
+    def __init__(self, clock: FakeClock, *polls: tuple[float, float] | Reason | Frame, datamap: DataMap = MAP) -> None:
+        self.plan = plan_reads(datamap)
         self.at_s: list[float] = []
         self._clock = clock
         self._polls = iter(polls)
@@ -50,14 +51,18 @@ class ScriptedSource:
     def poll(self) -> Frame:
         self.at_s.append(self._clock.monotonic())
         poll = next(self._polls)
+        if isinstance(poll, Frame):
+            return poll
         if isinstance(poll, Reason):
             return Frame("amp", 0.0, failure=poll, detail="The slave does not answer.")
         return Frame("amp", 0.0, encode_row(MAP.tags, poll))
 
 
-def gathered(table: GrowingTable, *polls: tuple[float, float] | Reason, count: int = 2) -> tuple[Tally, list[float]]:
+def gathered(
+    table: GrowingTable, *polls: tuple[float, float] | Reason | Frame, count: int = 2, datamap: DataMap = MAP
+) -> tuple[Tally, list[float]]:
     clock = FakeClock(monotonic_s=100.0)
-    source = ScriptedSource(clock, *polls)
+    source = ScriptedSource(clock, *polls, datamap=datamap)
     tallies = [tally for tally, _ in collect(source, table, label="worn", count=count, interval_s=0.5, clock=clock)]
     return tallies[-1], source.at_s
 
@@ -83,7 +88,22 @@ def test_good_readings_are_added_and_bad_ones_counted(tmp_path):
         "no_communication": 1,
     }
     assert at_s == [100.0, 100.5, 101.0, 101.5, 102.0]
-    assert summary(tally, path, "worn").startswith(f"2 rows of 'worn' added to {path}. 3 bad readings left out: ")
+    assert summary(tally, path, "worn").startswith(f"2 rows of 'worn' added to {path}. 3 readings left out: ")
+
+
+def test_what_is_uncertain_is_left_out_too(tmp_path):
+    path = tmp_path / "data.csv"
+    with GrowingTable(path, MAP) as table:
+        tally, _ = gathered(
+            table,
+            Frame("amp", 0.0, encode_row(MAP.tags, (200.0, 1.0)), settling=True),
+            (210.0, 1.0),
+            (300.0, 1.0),
+            (305.0, 1.0),
+            datamap=DataMap((replace(MAP.tags[0], max_step=50.0), MAP.tags[1])),
+        )
+    assert path.read_text() == f"{HEADER}210.0,1.0,worn\n305.0,1.0,worn\n"
+    assert tally.reasons == {"settling": 1, "volts: jumped": 1}
 
 
 def test_a_device_that_is_not_there_at_the_start(tmp_path):

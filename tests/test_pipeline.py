@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from ampedge.continuity import Continuity
 from ampedge.datamap import DataMap, Tag
 from ampedge.errors import ModelRefusedError
 from ampedge.modbus.codec import encode_row
@@ -129,6 +130,57 @@ def test_one_bad_register_pair_is_unknown_and_shows_no_number(
     assert (record.values[place].value, record.values[place].reason) == (None, reason)
     assert all(value.quality is Quality.GOOD for i, value in enumerate(record.values) if i != place)
     check_event(record, bundle)
+
+
+@pytest.mark.parametrize("place", [0, 4])
+def test_a_tag_that_could_not_be_read_leaves_the_others_their_values(bundle: Bundle, place: int) -> None:
+    bad = tuple(Reason.DEVICE_FAILURE if i == place else None for i in range(5))
+    words = tuple(() if i == place else held for i, held in enumerate(GOLDEN_WORDS))
+    record = Pipeline(bundle).run(Frame("device", 0.0, words, bad=bad))
+    name = bundle.manifest.feature_names[place]
+    assert (record.label, record.class_name, record.quality) == (UNKNOWN, None, Quality.BAD)
+    assert record.reasons == (f"{name}: device_failure",)
+    for i, value in enumerate(record.values):
+        if i == place:
+            assert (value.value, value.quality, value.reason) == (None, Quality.BAD, Reason.DEVICE_FAILURE)
+        else:
+            assert value.value == pytest.approx(HEALTHY[i])
+            assert value.quality is Quality.GOOD
+    check_event(record, bundle)
+
+
+def test_only_a_map_that_was_read_whole_can_be_found_never_written(bundle: Bundle) -> None:
+    zeros = ((0, 0), (0, 0), (0, 0), (0, 0), ())
+    record = Pipeline(bundle).run(Frame("device", 0.0, zeros, bad=(None,) * 4 + (Reason.DEVICE_FAILURE,)))
+    assert "never_written" not in record.reasons
+    assert record.label == UNKNOWN
+
+
+def test_an_uncertain_reading_keeps_its_label(bundle: Bundle) -> None:
+    datamap = with_tag(bundle.datamap, "impedance", max_step=0.5, expect_change_s=10.0)
+    pipeline = Pipeline(bundle, datamap, continuity=Continuity(datamap))
+    near = encode_row(datamap.tags, (*HEALTHY[:4], HEALTHY[4] + 0.6))
+    for frame, reasons in [
+        (Frame("device", 0.0, GOLDEN_WORDS, settling=True), ("settling",)),
+        (Frame("device", 0.0, GOLDEN_WORDS, monotonic_s=9.0), ()),
+        (Frame("device", 0.0, GOLDEN_WORDS, monotonic_s=10.0), ("impedance: frozen",)),
+        (Frame("device", 0.0, near, monotonic_s=11.0), ("impedance: jumped",)),
+        (Frame("device", 0.0, near, monotonic_s=12.0), ()),
+    ]:
+        record = pipeline.run(frame)
+        assert record.reasons == reasons
+        assert record.quality is (Quality.UNCERTAIN if reasons else Quality.GOOD)
+        assert (record.label, record.class_name) == ("healthy", "healthy")
+        check_event(record, bundle)
+
+
+def test_far_outside_training_stays_unknown_when_it_also_jumped(bundle: Bundle) -> None:
+    datamap = with_tag(bundle.datamap, "impedance", max_step=0.5)
+    pipeline = Pipeline(bundle, datamap, continuity=Continuity(datamap))
+    far = encode_row(datamap.tags, (*HEALTHY[:4], 50.0))
+    pipeline.run(Frame("device", 0.0, GOLDEN_WORDS))
+    record = pipeline.run(Frame("device", 0.0, far))
+    assert (record.label, record.reasons) == (UNKNOWN, ("impedance: outside_training",))
 
 
 def test_a_wrong_word_order_shows_as_such(bundle: Bundle) -> None:

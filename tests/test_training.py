@@ -261,13 +261,14 @@ def config(folder: Path, text: str) -> Config:
 
 def test_the_config_gives_data_map_and_normal_label(wine_csv: Path, tmp_path: Path) -> None:
     tags = '[[tags]]\nname = "ash"\naddress = 4\ntype = "int16"\nscale = 0.01\nunit = "%"\nvalid = [0, 10]\n'
-    tags += '[[tags]]\nname = "alcohol"\naddress = 0\nword_order = "CDAB"\n'
+    tags += '[[tags]]\nname = "alcohol"\naddress = 0\nword_order = "CDAB"\nmax_step = 0.5\nexpect_change_s = 60\n'
     made = trained(
         wine_csv, tmp_path / "m", config=config(tmp_path, f'[decision]\nnormal_label = "Class_2"\n{tags}'), **QUICK
     )
     ash, alcohol = made.bundle.datamap.tags
     assert (ash.name, ash.address, ash.type, ash.scale, ash.unit, ash.valid) == ("ash", 4, "int16", 0.01, "%", (0, 10))
-    assert (alcohol.address, alcohol.word_order) == (0, "CDAB")
+    assert (alcohol.address, alcohol.word_order, alcohol.max_step, alcohol.expect_change_s) == (0, "CDAB", 0.5, 60)
+    assert (ash.max_step, ash.expect_change_s) == (None, None)
     assert [(f.name, f.unit) for f in made.bundle.manifest.features] == [("ash", "%"), ("alcohol", "")]
     assert made.bundle.manifest.normal_label == "class_2"
     with pytest.raises(ConfigError, match=r"'class_3' is none of the classes .*; did you mean 'class_\d'\?"):

@@ -21,7 +21,7 @@ def collect(
     config_file: options.ConfigFile = None,
     as_json: options.Json = False,
 ) -> None:
-    """Read labelled rows from a live device into a training table; bad readings are left out and counted."""
+    """Read labelled rows from a live device into a training table; what is not good is left out and counted."""
     import json
     import signal
 
@@ -44,7 +44,15 @@ def collect(
     datamap, map_source = site_map(config)
     device, clock = config.device, SystemClock()
     master = Master(reachable(device.host), device.port, unit=device.unit, timeout_s=device.timeout_s)
-    source = ModbusSource(master, datamap, device=device.name, clock=clock)
+    source = ModbusSource(
+        master,
+        datamap,
+        device=device.name,
+        clock=clock,
+        reconnect_settle_s=device.reconnect_settle_s,
+        close_after_poll=device.close_after_poll,
+        check=device.check,
+    )
     messages = Console(stderr=True, highlight=False, soft_wrap=True)
     bar = Progress(
         TextColumn("{task.description}"),

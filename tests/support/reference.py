@@ -190,6 +190,7 @@ def _qualities() -> Iterator[str]:
     yield (
         "Every value has a quality, and the reading has the worst of them.\n"
         f"A reading of quality `bad`, or far outside training, gets the label `{records.UNKNOWN}`, never a class.\n"
+        "One that is uncertain for another reason keeps its label.\n"
         "So does a class below `decision.min_confidence`, with the reason `low_confidence` and the quality unchanged."
     )
     lines = inspect.cleandoc(quality.__doc__ or "").splitlines()
