@@ -28,7 +28,7 @@ _LONGEST_LABEL = 64
 
 @dataclass(slots=True)
 class Tally:
-    """What has been collected so far; `left_out` counts readings that are not good, `reasons` why (one may have several)."""
+    """What has been collected so far; `left_out` counts readings that are not good, `reasons` why."""
 
     rows: int = 0
     left_out: int = 0

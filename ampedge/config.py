@@ -5,7 +5,6 @@ that over the bundle (the data map), that over the default.  Everything is check
 """
 
 import os
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path

@@ -269,6 +269,18 @@ class TestCommand:
         assert "unit 9" in shown
         assert (tmp_path / "data.csv").read_text() == HEADER + "230.5,-0.25,fine\n"
 
+    def test_one_of_several_devices(self, site, tmp_path):
+        config = '[mqtt]\ntopic = "{device}"\n' + CONFIG.partition('host = "127.0.0.1"\n')[2]
+        for name, port in (("pump", 1), ("fan", site.port)):
+            config += f'[[devices]]\nname = "{name}"\nhost = "127.0.0.1"\nport = {port}\n'
+        (tmp_path / "ampedge.toml").write_text(config)
+        run("--label", "fine", "--device", "fan", "--count", 1, "--interval", 0.01)
+        assert (tmp_path / "data.csv").read_text() == HEADER + "230.5,-0.25,fine\n"
+        with pytest.raises(UsageError, match="several devices: pump, fan"):
+            run("--label", "fine")
+        with pytest.raises(UnreachableError, match=r"127\.0\.0\.1:1 "):
+            run("--label", "fine", "--device", "pump")
+
     @pytest.mark.parametrize(
         ("arguments", "error", "problem"),
         [

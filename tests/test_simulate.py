@@ -385,6 +385,20 @@ class TestCommand:
         assert "ampedge serve" in done.stderr
         assert "Traceback" not in done.stderr
 
+    def test_one_of_several_devices(self, site, tmp_path, capsys):
+        config = '[mqtt]\ntopic = "{device}"\n' + CONFIG.partition("\n\n")[2]
+        with RecordingSlave() as other:
+            for name, slave in (("pump", site), ("fan", other)):
+                config += f'[[devices]]\nname = "{name}"\nhost = "127.0.0.1"\nport = {slave.port}\n'
+            (tmp_path / "ampedge.toml").write_text(config)
+            simulate("samples.csv", "--device", "fan", "--row", 1)
+            assert len(other.requests) > 0
+        assert site.requests == []
+        with pytest.raises(UsageError, match="several devices: pump, fan"):
+            simulate("samples.csv")
+        with pytest.raises(UsageError, match="did you mean 'pump'"):
+            simulate("samples.csv", "--device", "pumb")
+
     def test_interrupted_it_says_what_it_did(self, site, tmp_path):
         how = ["--port", site.port, "--loop", "--interval", 0.01, "--json"]
         with start_cli("simulate", "samples.csv", *how, cwd=tmp_path) as process:

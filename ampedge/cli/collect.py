@@ -17,6 +17,7 @@ def collect(
     host: options.Host = None,
     port: options.Port = None,
     unit: options.Unit = None,
+    device: options.Device = None,
     model: options.Model = None,
     config_file: options.ConfigFile = None,
     as_json: options.Json = False,
@@ -40,18 +41,20 @@ def collect(
 
     signal.signal(signal.SIGTERM, end)
     label = collecting.checked_label(label)
-    config = options.config_from(config_file, host=host, port=port, unit=unit, model=model, modbus__interval_s=interval)
+    config = options.config_from(
+        config_file, host=host, port=port, unit=unit, only=device, model=model, modbus__interval_s=interval
+    )
     datamap, map_source = site_map(config)
-    device, clock = config.device, SystemClock()
-    master = Master(reachable(device.host), device.port, unit=device.unit, timeout_s=device.timeout_s)
+    site, clock = config.device, SystemClock()
+    master = Master(reachable(site.host), site.port, unit=site.unit, timeout_s=site.timeout_s)
     source = ModbusSource(
         master,
         datamap,
-        device=device.name,
+        device=site.name,
         clock=clock,
-        reconnect_settle_s=device.reconnect_settle_s,
-        close_after_poll=device.close_after_poll,
-        check=device.check,
+        reconnect_settle_s=site.reconnect_settle_s,
+        close_after_poll=site.close_after_poll,
+        check=site.check,
     )
     messages = Console(stderr=True, highlight=False, soft_wrap=True)
     bar = Progress(
@@ -63,14 +66,14 @@ def collect(
         console=messages,
         disable=not messages.is_terminal,
     )
-    messages.print(f"{map_source} Reading {master.address}, unit {device.unit}, into {out}.", markup=False)
+    messages.print(f"{map_source} Reading {master.address}, unit {site.unit}, into {out}.", markup=False)
     tally = collecting.Tally()
     interrupted = False
     try:
         with collecting.GrowingTable(out, datamap) as table, bar:
             task = bar.add_task(label, total=count, note="")
             for tally, record in collecting.collect(
-                source, table, label=label, count=count, interval_s=device.interval_s, clock=clock
+                source, table, label=label, count=count, interval_s=site.interval_s, clock=clock
             ):
                 bar.update(task, completed=tally.rows, note=", ".join(record.reasons))
     except KeyboardInterrupt:

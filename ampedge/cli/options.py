@@ -30,6 +30,9 @@ Decimal = Annotated[
 DropBadRows = Annotated[
     bool, typer.Option("--drop-bad-rows", help="Leave out rows with a bad cell or the wrong number of fields.")
 ]
+StateDir = Annotated[
+    str | None, typer.Option("--state-dir", help="The directory of the service's event log and lock.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
 
 
@@ -41,9 +44,10 @@ def config_from(
     unit: int | None = None,
     broker: str | None = None,
     topic: str | None = None,
+    only: str | None = None,
     **flags: Any,
 ) -> "Config":
-    """The checked config with this command's flags on top.
+    """The checked config with this command's flags on top, and with the device named `only` where one is given.
 
     `flags` are further dotted paths with `__` for the dot (`modbus__interval_s`).
     """
@@ -59,7 +63,7 @@ def config_from(
         "mqtt.topic": topic,
     }
     given.update({name.replace("__", "."): value for name, value in flags.items()})
-    return load_config(file, given)
+    return load_config(file, given, device=only)
 
 
 def broker_config(

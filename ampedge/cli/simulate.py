@@ -17,6 +17,7 @@ def simulate(
     host: options.Host = None,
     port: options.Port = None,
     unit: options.Unit = None,
+    device: options.Device = None,
     interval: Annotated[
         float, typer.Option("--interval", min=0, max=86400, help="Seconds from one row to the next.")
     ] = 1.0,
@@ -73,7 +74,9 @@ def simulate(
     ):
         if given:
             raise UsageError(f"{pair} contradict each other.", "Give one of them.")
-    config = options.config_from(config_file, host=host, port=port, unit=unit, broker=broker, topic=topic, model=model)
+    config = options.config_from(
+        config_file, host=host, port=port, unit=unit, broker=broker, topic=topic, only=device, model=model
+    )
     datamap, map_source = site_map(config)
     writable(datamap)
     path = samples or default_samples(datamap)
