@@ -14,8 +14,9 @@ from typing import Any
 
 import pytest
 
-from ampedge.mqtt import connection
-from ampedge.mqtt.publisher import IN_FLIGHT, REPLAYS_IN_FLIGHT, Publisher
+from ampedge.mqtt import client, connection, retries
+from ampedge.mqtt.client import IN_FLIGHT
+from ampedge.mqtt.publisher import REPLAYS_IN_FLIGHT, Publisher
 from ampedge.records import DROPPED
 from ampedge.settings import MqttSection
 from tests.support.mosquitto import Mosquitto, MosquittoSub, free_port
@@ -29,7 +30,7 @@ DISCONNECT = b"\xe0\x00"
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection, "BACKOFF_S", (0.05, 0.2))
+    monkeypatch.setattr(retries, "BACKOFF_S", (0.05, 0.2))
 
 
 @pytest.fixture
@@ -245,7 +246,8 @@ def test_what_the_access_list_forbids_is_not_counted_as_delivered(tmp_path: Path
         up(publisher)
         live(publisher, log, b"{}")
         wait_until(lambda: log.returned_ids == [1])
-        assert publisher.problem == "The broker does not let this user publish to amp/inference/event."
+        said = "The broker does not let this user publish to amp/inference/event."
+        wait_until(lambda: publisher.problem == said)
         assert not publisher.healthy
 
 
@@ -331,7 +333,7 @@ def test_what_was_not_acknowledged_waits_again(mosquitto: Mosquitto, log: FakeLo
 def test_a_broker_that_hangs_is_noticed_and_the_last_word_is_online(
     mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connection, "KEEPALIVE_S", 1)
+    monkeypatch.setattr(client, "KEEPALIVE_S", 1)
     monkeypatch.setattr(connection, "_CHECK_S", 0.1)
     monkeypatch.setattr(connection, "CONNACK_TIMEOUT_S", 0.2)
     with publishing(mosquitto.port, FakeLog()) as publisher:
@@ -341,7 +343,7 @@ def test_a_broker_that_hangs_is_noticed_and_the_last_word_is_online(
         wait_until(lambda: "does not answer" in (publisher.problem or ""), what="a vain attempt")
         mosquitto.resume()
         up(publisher)
-        wait_until(lambda: not publisher._said)  # the wills of the cut connections came, and were taken back
+        wait_until(lambda: not publisher._out)  # the wills of the cut connections came, and were taken back
         with MosquittoSub(mosquitto.port, "amp/status") as sub:
             wait_until(lambda: sub.on("amp/status")[-1:] == ["online"])
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ampedge.errors import UnreachableError
-from ampedge.mqtt import connection, subscriber
+from ampedge.mqtt import retries, subscriber
 from ampedge.mqtt.subscriber import Message, Subscriber
 from ampedge.settings import MqttSection
 from tests.support.mosquitto import Mosquitto, free_port
@@ -18,7 +18,7 @@ from tests.support.waiting import wait_until
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection, "BACKOFF_S", (0.05, 0.2))
+    monkeypatch.setattr(retries, "BACKOFF_S", (0.05, 0.2))
 
 
 def section(port: int, **more: object) -> MqttSection:

@@ -1,4 +1,4 @@
-"""The one MQTT connection that is kept up: its thread, its back-off, its protocol version, its troubles in words.
+"""The one MQTT connection that is kept up: its thread, its protocol version, its troubles in words.
 
 paho is driven as its external-loop interface allows: whoever publishes writes to the socket at once, and the
 connection's own thread reads, pings and connects again.  One lock guards every call into paho.
@@ -6,47 +6,40 @@ Each connection gets a client of its own, so that nothing of a lost one is left 
 """
 
 import contextlib
-import random
-import secrets
 import selectors
 import socket
 import threading
 import time
+import traceback
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from enum import Enum, auto
 from typing import Any, cast
 
 import paho.mqtt.client as paho
-from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.enums import MQTTProtocolVersion
 from paho.mqtt.reasoncodes import ReasonCode
 
+from ampedge.log import logger
+from ampedge.mqtt.client import CONNECT_TIMEOUT_S, Client
+from ampedge.mqtt.retries import BACKOFF_S, End, Retries
+from ampedge.mqtt.tls import TlsError, context
 from ampedge.settings import MqttSection
 
-KEEPALIVE_S = 20
-CONNECT_TIMEOUT_S = 5.0
 CONNACK_TIMEOUT_S = 3.0
-BACKOFF_S = (1.0, 30.0)
-STEADY_S = 10.0
-"""A connection that lasted this long is not a failed attempt."""
+UNACKNOWLEDGED_S = 20.0
+"""A broker that has not acknowledged a message for so long is taken for dead."""
 
-_CHECK_S = 2.0
+_CHECK_S = 1.0
 _GATHER_S = 0.02
 """How long acknowledgements gather before the thread takes them, so that it does not wake for each."""
 _REFUSED_USER = (0x86, 0x87)  # bad user name or password, not authorized
+_REFUSED = (*_REFUSED_USER, 0x85, 0x8A, 0x8C)  # client id not valid, banned, bad authentication method
 _UNSUPPORTED_VERSION = 0x84
-_QUICK_ACK = getattr(socket, "TCP_QUICKACK", None)  # both on Linux only; this one must be set after each read
-_CORK = getattr(socket, "TCP_CORK", None)
+_KEEPALIVE_TIMEOUT = 0x8D
+_TAKEN_OVER = 0x8E
+_BLAMED = (0x81, 0x82, 0x90, 0x95, 0x99)  # malformed, protocol error, topic invalid, too large, format invalid
 _V5, _V311 = MQTTProtocolVersion.MQTTv5, MQTTProtocolVersion.MQTTv311
-
-
-class _End(Enum):
-    """How an attempt ended."""
-
-    FAILED = auto()
-    OTHER_VERSION = auto()  # the broker does not speak this version, or does not answer in it
-    LOST = auto()
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,15 +48,23 @@ class Hooks:
 
     `up` gets the client of a new connection, before anyone else may use it.
     `acknowledged` gets a message id and the broker's verdict.
-    Only `turned` is called without the lock, by the connection's thread after each turn.
+    `turn` is called by the connection's thread while it stands, once a second at least.
+    `oldest_s` is the monotonic time of the oldest message that waits for its acknowledgement;
+    `idle` says that none of those is an event.
+    `refused` gets the sentence about a trouble that somebody has to mend, when it begins.
+    Only `turned` is called without the lock, after each turn of the thread.
     """
 
-    up: Callable[[paho.Client], None]
-    down: Callable[[], None]
+    up: Callable[[Client], None]
+    down: Callable[[End], None]
     message: Callable[[paho.MQTTMessage], None] = lambda _: None
     acknowledged: Callable[[int, ReasonCode], None] | None = None
     subscribed: Callable[[Sequence[ReasonCode]], None] = lambda _: None
+    refused: Callable[[str], None] = lambda _: None
+    turn: Callable[[Client], None] = lambda _: None
     turned: Callable[[], None] = lambda: None
+    oldest_s: Callable[[], float | None] = lambda: None
+    idle: Callable[[], bool] = lambda: True
 
 
 class Connection:
@@ -72,8 +73,12 @@ class Connection:
     `versions` are tried in this order where the broker does not answer in one of them; the one that worked stays.
     The client id stays the same at every reconnect, so that the broker ends the old connection at once and its
     will cannot arrive after the new birth.
-    `client` is there while the connection is up and is used with `lock` held; `problem` is the latest trouble.
+    `client` is there while the connection is up and is used with `lock` held; `problem` is the latest trouble,
+    `refused` says that somebody has to mend it.
+    `progress_s` is the monotonic time of the thread's latest turn: at most some 15 s ago, which is a look-up, a
+    connect and a handshake that all fail slowly.
     While `hurried` is set acknowledgements are taken as they come, else they gather for a moment.
+    Raises ConfigError for files of TLS that cannot be used.
     """
 
     def __init__(
@@ -82,26 +87,34 @@ class Connection:
         hooks: Hooks,
         *,
         password: str | None,
+        client_id: str,
         versions: Sequence[MQTTProtocolVersion],
         will: tuple[str, bytes] | None = None,
-        client_id: str | None = None,
     ) -> None:
         self.lock = threading.RLock()
+        self.client: Client | None = None
+        self.problem: str | None = None
+        self.refused = False
+        self.retries = Retries()
         self.progress_s = time.monotonic()
         self.hurried = False
-        self.client: paho.Client | None = None
-        self.problem: str | None = None
         self._mqtt = mqtt
         self._hooks = hooks
         self._password = password
+        self._client_id = client_id
         self._versions = deque(versions)
         self._first_version = versions[0]
+        self._first_works = False
         self._will = will
-        self._client_id = client_id or f"ampedge{secrets.token_hex(6)}"
+        self._secure = context(mqtt)
         self._where = f"{mqtt.host}:{mqtt.port}"
         self._closing = threading.Event()
-        self._end = _End.FAILED
+        self._end = End.FAILED
+        self._idle = True
         self._answered = False
+        self._unsupported = False
+        self._broken = False
+        self._bugs: set[str] = set()
         self._thread: threading.Thread | None = None
 
     @property
@@ -124,7 +137,7 @@ class Connection:
     def close(self, timeout_s: float, *, goodbye: bool) -> None:
         """End the connection for good; without `goodbye` the broker sends the will.
 
-        Waits at most `timeout_s` for the thread, which is a daemon and may sit in a name look-up.
+        Waits at most `timeout_s` for the thread, which is a daemon and may sit in a connect.
         """
         if self._thread is None:
             return
@@ -136,65 +149,104 @@ class Connection:
         self._thread.join(timeout_s)
 
     def wake(self) -> None:
-        """Have the thread look at the socket, where something is left to write."""
+        """Have the thread look at the socket, where something is left to read or write."""
         with contextlib.suppress(OSError):
             self._wake_write.send(b"\0")
 
-    def read(self, client: paho.Client) -> None:
+    def read(self, client: Client) -> None:
         """Take what has arrived, without waiting; with `lock` held.
 
         paho builds a reason code for each QoS 0 message while it has an `on_publish`, so it has one only here.
-        What came is acknowledged at once: until it is, Mosquitto holds back its next packet, for some 40 ms.
         """
         client.on_publish = self._published
         client.loop_read()
         client.on_publish = None
-        _set_tcp(client, _QUICK_ACK, True)
+        client.acknowledge_quickly()
+        if client.decrypted():
+            self.wake()
 
-    def hold(self, client: paho.Client, wanted: bool) -> None:
-        """Have the kernel gather what is written until it is told otherwise, so that it leaves in one packet."""
-        _set_tcp(client, _CORK, wanted)
+    def broke(self, error: Exception) -> None:
+        """A bug was met: say so once, and make the connection anew, since nobody knows what it left undone."""
+        where = traceback.extract_tb(error.__traceback__)[-1:]
+        kind = f"{type(error).__name__} {where[0].filename}:{where[0].lineno}" if where else type(error).__name__
+        if kind not in self._bugs:
+            self._bugs.add(kind)
+            logger.error("The connection to the broker is made anew because of a bug.", exc_info=error)
+        self.problem = f"The connection to the broker at {self._where} met a bug ({type(error).__name__}: {error})."
+        self._broken = True
+        self.wake()
 
     def _run(self) -> None:
         with self._wake_read, self._wake_write:
-            self._keep_up()
+            while not self._closing.is_set():
+                try:
+                    pause_s = self._next()
+                except Exception as error:
+                    self.broke(error)
+                    pause_s = BACKOFF_S[1]
+                self._rest(pause_s)
 
-    def _keep_up(self) -> None:
-        failures = 0
-        while not self._closing.is_set():
-            started_s = time.monotonic()
-            end = self._attempt()
-            if end is _End.OTHER_VERSION:
-                self._versions.rotate(-1)
-                if self._versions[0] is not self._first_version:
-                    continue
-            steady = end is _End.LOST and time.monotonic() - started_s >= STEADY_S
-            failures = 1 if steady else min(failures + 1, 16)
-            delay_s = min(BACKOFF_S[1], BACKOFF_S[0] * 2 ** (failures - 1))
-            self._closing.wait(delay_s * random.uniform(0.75, 1.25))  # noqa: S311 (jitter)
+    def _rest(self, pause_s: float) -> None:
+        until_s = time.monotonic() + pause_s
+        while not self._closing.is_set() and (left_s := until_s - time.monotonic()) > 0:
+            self.progress_s = time.monotonic()
+            self._closing.wait(min(left_s, _CHECK_S))
 
-    def _attempt(self) -> _End:
-        self._end = _End.OTHER_VERSION
-        self._answered = False
+    def _next(self) -> float:
+        """One attempt, to its end; the seconds to wait after it."""
+        end = self._attempt()
+        if end is End.OTHER_VERSION:
+            self._versions.rotate(-1)
+            if self._versions[0] is not self._first_version:
+                return 0.0
+        pause_s = self.retries.ended(end, idle=self._idle)
+        if self.retries.contested:
+            self._trouble(
+                f"Another client uses the client id {self._client_id} at the broker at {self._where}, and they end "
+                f"each other's connection. Next try in {pause_s:g} s; give one of them another mqtt.client_id.",
+                refused=True,
+            )
+        return pause_s
+
+    def _attempt(self) -> End:
+        self._end = End.OTHER_VERSION
+        self._answered = self._broken = self._unsupported = False
+        self._idle = True
         client = self._make_client(self._versions[0])
         try:
-            client.connect(self._mqtt.host, self._mqtt.port, keepalive=KEEPALIVE_S)
+            client.open(self._mqtt.host, self._mqtt.port)
             self._pump(client)
+        except TlsError as error:
+            self._end = End.FAILED
+            self._trouble(f"No encrypted connection to the broker at {self._where}: {error}.", refused=True)
         except (OSError, UnicodeError) as error:
-            self._end = _End.FAILED if self._end is _End.OTHER_VERSION else self._end
-            self.problem = f"The broker at {self._where} cannot be reached: {_in_words(error)}."
+            self._failed()
+            self._trouble(f"The broker at {self._where} cannot be reached: {_in_words(error)}.")
         except Exception as error:  # whatever a stranger on that port sends, this thread lives on
-            self._end = _End.FAILED
-            self.problem = f"What answers at {self._where} is no MQTT broker ({type(error).__name__}: {error})."
+            self._failed()
+            if self._answered:
+                self.broke(error)
+            else:
+                self._trouble(f"What answers at {self._where} is no MQTT broker ({type(error).__name__}: {error}).")
         finally:
             with self.lock:
                 self._went_down(client)
-                if (left := client.socket()) is not None:
-                    left.close()
-        self._hooks.turned()
+                client.abandon()
+        self._turned()
+        if self._first_works and not self._unsupported:
+            self._failed()  # it only did not answer this time
         return self._end
 
-    def _pump(self, client: paho.Client) -> None:
+    def _failed(self) -> None:
+        self._end = End.FAILED if self._end is End.OTHER_VERSION else self._end
+
+    def _turned(self) -> None:
+        try:
+            self._hooks.turned()
+        except Exception as error:
+            self.broke(error)
+
+    def _pump(self, client: Client) -> None:
         """Read and write until the socket is closed, the broker stays mute, or we are told to end."""
         connack_due_s = time.monotonic() + CONNACK_TIMEOUT_S
         with selectors.DefaultSelector() as selector:
@@ -205,79 +257,135 @@ class Connection:
             selector.register(watched, selectors.EVENT_READ)
             writing = False
             while True:
-                wait_s = _CHECK_S if self.client is client else max(0.0, connack_due_s - time.monotonic())
+                stands = self.client is client
+                wait_s = _CHECK_S if stands else max(0.0, connack_due_s - time.monotonic())
                 ready = {key.fileobj for key, _ in selector.select(wait_s)}
-                self.progress_s = time.monotonic()
-                taking = watched in ready and self.client is client and self._hooks.acknowledged is not None
-                if taking and not self.hurried:
+                self.progress_s = now_s = time.monotonic()
+                readable = watched in ready
+                if readable and stands and not self.hurried and self._hooks.acknowledged and not client.ended():
                     self._closing.wait(_GATHER_S)
                 with self.lock:
                     if self._wake_read in ready:
                         with contextlib.suppress(BlockingIOError):
                             self._wake_read.recv(4096)
-                    if watched in ready:
+                    if readable or client.decrypted():
                         self.read(client)
                     if client.want_write():
                         client.loop_write()
                     client.loop_misc()
-                    if client.socket() is None or self._closing.is_set():
+                    if self.client is client:
+                        self._hooks.turn(client)
+                    if client.socket() is None or self._closing.is_set() or self._is_lost(client, now_s, connack_due_s):
                         return
                     if client.want_write() != writing:
                         writing = not writing
                         events = selectors.EVENT_READ | (selectors.EVENT_WRITE if writing else 0)
                         selector.modify(watched, events)
-                    if self.client is not client and time.monotonic() >= connack_due_s:
-                        self.problem = f"What answers at {self._where} does not answer an MQTT client."
-                        return
-                self._hooks.turned()
+                self._turned()
 
-    def _make_client(self, version: MQTTProtocolVersion) -> paho.Client:
-        client = paho.Client(CallbackAPIVersion.VERSION2, self._client_id, protocol=version, reconnect_on_failure=False)
-        client.suppress_exceptions = True
-        client.connect_timeout = CONNECT_TIMEOUT_S
+    def _is_lost(self, client: Client, now_s: float, connack_due_s: float) -> bool:
+        """Whether the connection is to be given up though nobody has closed it."""
+        if self._broken:
+            return True
+        if self.client is not client:
+            if now_s < connack_due_s:
+                return False
+            self._trouble(f"What answers at {self._where} does not answer an MQTT client.")
+            return True
+        oldest_s = self._hooks.oldest_s()
+        if oldest_s is None or now_s - oldest_s < UNACKNOWLEDGED_S:
+            return False
+        self._trouble(f"The broker at {self._where} has acknowledged nothing for {UNACKNOWLEDGED_S:g} s.")
+        return True
+
+    def _make_client(self, version: MQTTProtocolVersion) -> Client:
+        client = Client(self._client_id, version, self._secure)
         if self._mqtt.username is not None:
             client.username_pw_set(self._mqtt.username, self._password)
         if self._will is not None:
             client.will_set(*self._will, qos=1, retain=True)
-        client.on_socket_open = _no_delay
-        client.on_connect = self._connected
-        client.on_disconnect = self._disconnected
-        client.on_message = lambda _client, _data, message: self._hooks.message(message)
-        client.on_subscribe = lambda _client, _data, _mid, codes, _properties: self._hooks.subscribed(codes)
+        client.on_connect = self._guarded(self._connected)
+        client.on_disconnect = self._guarded(self._disconnected)
+        client.on_message = self._guarded(lambda _client, _data, message: self._hooks.message(message))
+        client.on_subscribe = self._guarded(
+            lambda _client, _data, _mid, codes, _properties: self._hooks.subscribed(codes)
+        )
         return client
+
+    def _guarded(self, callback: Callable[..., None]) -> Callable[..., None]:
+        """paho's callback that raises nothing: an exception would end in whoever publishes just then."""
+
+        def call(*arguments: Any) -> None:
+            try:
+                callback(*arguments)
+            except Exception as error:
+                self.broke(error)
+
+        return call
 
     def _published(self, _client: paho.Client, _data: Any, mid: int, code: ReasonCode, _properties: Any) -> None:
         if self._hooks.acknowledged is not None:
-            self._hooks.acknowledged(mid, code)
+            try:
+                self._hooks.acknowledged(mid, code)
+            except Exception as error:
+                self.broke(error)
 
-    def _connected(self, client: paho.Client, _data: Any, _flags: Any, code: ReasonCode, _properties: Any) -> None:
+    def _connected(self, given: paho.Client, _data: Any, _flags: Any, code: ReasonCode, properties: Any) -> None:
+        client = cast(Client, given)
         self._answered = True
         if not code.is_failure:
+            client.limit(properties)
+            self.retries.stands()
+            self._first_works = self._first_works or self._versions[0] is self._first_version
             self.client = client
             self.problem = None
-            self._end = _End.LOST
+            self.refused = False
+            self._end = End.SILENT
             self._hooks.up(client)
         elif code.value == _UNSUPPORTED_VERSION:
-            self.problem = f"The broker at {self._where} does not speak this version of MQTT."
+            self._unsupported = True
+            self._trouble(f"The broker at {self._where} does not speak this version of MQTT.")
         else:
-            self._end = _End.FAILED
-            self.problem = self._refusal(code)
+            self._end = End.REFUSED if code.value in _REFUSED else End.FAILED
+            self._trouble(self._refusal(code), refused=self._end is End.REFUSED)
 
-    def _disconnected(self, client: paho.Client, _data: Any, flags: Any, code: ReasonCode, _properties: Any) -> None:
-        if self._closing.is_set():
-            self._went_down(client)
-        elif self.client is client:
+    def _disconnected(self, given: paho.Client, _data: Any, flags: Any, code: ReasonCode, _properties: Any) -> None:
+        client = cast(Client, given)
+        if self.client is client and not self._closing.is_set():
+            self._end = _kind(code, said=flags.is_disconnect_packet_from_server)
             reason = f": {code}" if flags.is_disconnect_packet_from_server else ""
-            self.problem = f"The connection to the broker at {self._where} was lost{reason}."
-            self._went_down(client)
-        elif not self._answered:
-            self.problem = f"What answers at {self._where} closed the connection instead of answering."
+            if self._end is End.TAKEN_OVER:
+                reason = f": another client has connected as {self._client_id}"
+            self._trouble(f"The connection to the broker at {self._where} was lost{reason}.")
+        elif not self._answered and not self._closing.is_set():
+            self._trouble(f"What answers at {self._where} closed the connection instead of answering; {self._hint()}.")
+        if (said := client.tls_trouble()) is not None:
+            self._end = End.REFUSED
+            self._trouble(f"No encrypted connection to the broker at {self._where}: {said}.", refused=True)
+        self._went_down(client)
         self.wake()
 
-    def _went_down(self, client: paho.Client) -> None:
+    def _went_down(self, client: Client) -> None:
         if self.client is client:
+            self._idle = self._hooks.idle()
             self.client = None
-            self._hooks.down()
+            try:
+                self._hooks.down(self._end)
+            except Exception as error:
+                self.broke(error)
+
+    def _trouble(self, sentence: str, *, refused: bool = False) -> None:
+        if refused and sentence != self.problem:
+            self._hooks.refused(sentence)
+        self.problem = sentence
+        self.refused = refused
+
+    def _hint(self) -> str:
+        if not self._mqtt.tls:
+            return "perhaps it wants TLS (mqtt.tls)"
+        if self._mqtt.cert_file is None:
+            return "perhaps it wants a client certificate (mqtt.cert_file, mqtt.key_file)"
+        return "perhaps it refuses this client's certificate (mqtt.cert_file)"
 
     def _refusal(self, code: ReasonCode) -> str:
         if code.value not in _REFUSED_USER:
@@ -287,17 +395,11 @@ class Connection:
         return f"The broker at {self._where} refuses the user name or the password."
 
 
-def _no_delay(client: paho.Client, _data: Any, _opened: Any) -> None:
-    """A label must not wait in the kernel for the acknowledgement of the packet before it."""
-    _set_tcp(client, socket.TCP_NODELAY, True)
-
-
-def _set_tcp(client: paho.Client, option: int | None, value: bool) -> None:
-    """Set what this system has, on a connection that may just be ending."""
-    sock = client.socket()
-    if sock is not None and option is not None:
-        with contextlib.suppress(OSError):
-            cast(socket.socket, sock).setsockopt(socket.IPPROTO_TCP, option, value)
+def _kind(code: ReasonCode, *, said: bool) -> End:
+    """How a connection that stood has ended; `said` means that the broker gave this reason."""
+    if said:
+        return End.TAKEN_OVER if code.value == _TAKEN_OVER else End.BLAMED if code.value in _BLAMED else End.DISMISSED
+    return End.SILENT if code.value == _KEEPALIVE_TIMEOUT else End.CLOSED
 
 
 def _in_words(error: Exception) -> str:
@@ -306,7 +408,7 @@ def _in_words(error: Exception) -> str:
     if isinstance(error, ConnectionRefusedError):
         return "nothing listens there"
     if isinstance(error, TimeoutError):
-        return f"no answer within {CONNECT_TIMEOUT_S:g} s"
+        return str(error.strerror or f"no answer within {CONNECT_TIMEOUT_S:g} s")
     return str(getattr(error, "strerror", None) or error)
 
 

@@ -2,31 +2,41 @@
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import Protocol
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
 
 import paho.mqtt.client as paho
 from paho.mqtt.reasoncodes import ReasonCode
 
+from ampedge.log import logger
+from ampedge.mqtt.client import Client
 from ampedge.mqtt.connection import VERSIONS, Connection, Hooks
+from ampedge.mqtt.retries import End
+from ampedge.mqtt.suspects import RETRY_S, Suspects
 from ampedge.mqtt.topics import device_topic, dropped_topic, event_topic, label_topic, service_topic
 from ampedge.records import DROPPED, Stored
 from ampedge.settings import MqttSection
 from ampedge.wire import as_replayed
 
-IN_FLIGHT = 20
-"""Rows that may wait for the broker's acknowledgement."""
 REPLAYS_IN_FLIGHT = 10
-"""How many of them may be replays, so that live events always find room."""
+"""How many of the rows in flight may be replays, so that live events always find room."""
+PROMPT_S = 5.0
+"""A broker that cannot take a row ends the connection at once, not later than this."""
 
+TOO_LARGE = "too_large"
+REFUSED_BY_BROKER = "refused_by_broker"
 ONLINE = b"online"
 OFFLINE = b"offline"
+
+_NOT_AUTHORIZED = 0x87
+_QUOTA_EXCEEDED = 0x97
 
 
 class Receipts(Protocol):
     """Where the publisher hands back what became of each row; the event log is one. None of these may block."""
 
     def sent(self, row_id: int) -> None:
-        """The row goes to the broker now."""
+        """The row goes to the broker now, or is kept to be tried by and by."""
 
     def acknowledged(self, row_id: int) -> None:
         """The broker has it."""
@@ -38,13 +48,33 @@ class Receipts(Protocol):
         """The broker can never take it."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Topics:
+    """The topics of one device."""
+
+    label: str
+    event: str
+    dropped: str
+
+
+class _Sent(NamedTuple):
+    """A row, or with `row_id` None a state, that waits for its acknowledgement."""
+
+    row_id: int | None
+    topic: str
+    at_s: float
+
+
 class Publisher:
     """Publishes over one connection that is kept up in the background; no method waits for the broker but `stop`.
 
     It queues nothing: what cannot be sent now stays with the caller's log, and so does what was sent but not
     acknowledged when the connection was lost.
+    Only rows that the broker may not be able to take are kept here for a while, at most ten of them.
+    `acknowledged_s` is the monotonic time of the last acknowledgement of a row.
     `on_change` is called where it may be worth trying again: after a connection or its loss, and after
-    acknowledgements while rows are replayed; it must return at once.
+    acknowledgements while rows are replayed or were turned away; it must return at once.
+    Raises ConfigError for files of TLS that cannot be used.
     """
 
     def __init__(
@@ -52,15 +82,27 @@ class Publisher:
     ) -> None:
         self.acknowledged_s: float | None = None
         self.on_change: Callable[[], None] = lambda: None
+        self._mqtt = mqtt
         self._receipts = receipts
         self._status_topic = service_topic(mqtt)
-        self._topics = {device: label_topic(mqtt, device) for device in devices}
+        self._topics = {device: _topics(mqtt, device) for device in devices}
         self._states: dict[str, bytes] = {}
-        self._rows: dict[int, int] = {}
+        self._out: dict[int, _Sent] = {}
+        self._rows = 0
         self._replays: set[int] = set()
-        self._said: set[int] = set()
+        self._returning: list[int] = []
+        self._suspects = Suspects()
+        self._trial: int | None = None
+        self._making_room = False
+        self._tried_s = self._refused_s = float("-inf")
+        self._accused: int | None = None
+        self._blamable: list[int] = []
+        self._trouble: dict[str, str] = {}
+        self._refused_until_s: dict[str, float] = {}
+        self._taken_s: dict[str, float] = {}
+        self._taken_here = False
+        self._turned_away = False
         self._stopping = False
-        self._refused: str | None = None
         self._echo_due = False
         self._changed = False
         self._connection = Connection(
@@ -71,12 +113,16 @@ class Publisher:
                 message=self._heard,
                 acknowledged=self._acknowledged,
                 subscribed=self._subscribed,
-                turned=self._turned,
+                refused=lambda sentence: logger.error("%s", sentence),
+                turn=self._try_suspects,
+                turned=self._tell,
+                oldest_s=lambda: next((sent.at_s for sent in self._out.values()), None),
+                idle=lambda: self._rows == 0,
             ),
             password=password,
+            client_id=client_id,
             versions=VERSIONS[mqtt.protocol],
             will=(self._status_topic, OFFLINE),
-            client_id=client_id,
         )
         self._settled = self._connection.condition()
 
@@ -88,19 +134,17 @@ class Publisher:
     @property
     def in_flight(self) -> int:
         """How many rows were sent and are not yet acknowledged."""
-        return len(self._rows)
+        return self._rows
 
     @property
     def healthy(self) -> bool:
-        """False where somebody has to mend something before the broker takes events."""
-        return self._refused is None
+        """False where somebody has to mend something before the broker takes every event."""
+        return not (self._connection.refused or self._trouble)
 
     @property
     def problem(self) -> str | None:
         """The latest trouble with the broker in a sentence, None while all is well."""
-        if self._refused is not None and self.connected:
-            return f"The broker does not let this user publish to {self._refused}."
-        return self._connection.problem
+        return self._connection.problem or next(iter(self._trouble.values()), None)
 
     @property
     def alive(self) -> bool:
@@ -109,7 +153,7 @@ class Publisher:
 
     @property
     def progress_s(self) -> float:
-        """The monotonic time of the latest turn of that thread; every few seconds at least, while all is well."""
+        """The monotonic time of the latest turn of that thread; some 15 s ago at most."""
         return self._connection.progress_s
 
     def start(self) -> None:
@@ -117,44 +161,45 @@ class Publisher:
         self._connection.start()
 
     def publish(self, device: str, label: str, event: bytes, row_id: int) -> bool:
-        """Send a live event (QoS 1) and its bare label (QoS 0), neither retained; False where it was not sent."""
+        """Send a live event (QoS 1) and its bare label (QoS 0), neither retained.
+
+        False where the event was not sent and waits; one that the broker can never take is rejected.
+        """
         with self._connection.lock:
-            client = self._ready(len(self._rows), IN_FLIGHT)
+            topics = self._of(device)
+            client = self._room(topics.event)
             if client is None:
                 return False
-            self._connection.hold(client, True)
-            topic = self._topics[device]
-            client.publish(topic, label)
-            sent = self._send_row(client, event_topic(topic), event, row_id)
-            self._connection.hold(client, False)
+            client.hold(True)
+            try:
+                client.publish(topics.label, label)
+                sent = self._send(client, topics.event, event, row_id)
+            finally:
+                client.hold(False)
             self._write_on(client)
         return sent
 
     def replay(self, stored: Stored) -> bool:
         """Send a row of the log again (QoS 1), an event marked as replayed; False where there is no room now."""
-        topic = self._topics.get(stored.device, self._status_topic)
         with self._connection.lock:
-            client = self._ready(len(self._replays), REPLAYS_IN_FLIGHT)
-            if client is None or len(self._rows) >= IN_FLIGHT:
+            topic, payload = self._message(stored)
+            client = self._room(topic, replayed=True)
+            if client is None:
                 return False
-            if stored.kind == DROPPED:
-                sent = self._send_row(client, dropped_topic(topic), stored.payload, stored.id)
-            else:
-                sent = self._send_row(client, event_topic(topic), as_replayed(stored.payload), stored.id)
-            if sent:
-                self._replays.add(stored.id)
-                self._connection.hurried = True
+            if self._suspects.is_one(stored.id):
+                return self._put_aside(stored)
+            sent = self._send(client, topic, payload, stored.id, replayed=True)
             self._write_on(client)
         return sent
 
     def announce(self, device: str, online: bool) -> None:
         """Say whether the device is online (retained); said again at every new connection."""
-        connection = self._connection
-        with connection.lock:
+        with self._connection.lock:
             self._states[device] = ONLINE if online else OFFLINE
-            if connection.client is not None and not self._stopping:
-                self._say(connection.client, device_topic(self._status_topic, device), self._states[device])
-                self._write_on(connection.client)
+            client = self._connection.client
+            if client is not None and not self._stopping:
+                self._say(client, device_topic(self._status_topic, device), self._states[device])
+                self._write_on(client)
 
     def stop(self, timeout_s: float = 1.0) -> None:
         """Wait for what is in flight, leave `offline` behind for service and devices, and disconnect.
@@ -172,70 +217,129 @@ class Publisher:
                     self._say(client, device_topic(self._status_topic, device), OFFLINE)
                 self._say(client, self._status_topic, OFFLINE)
                 self._connection.wake()
-            settled = self._settled.wait_for(self._all_through, timeout_s * 0.8)
+            settled = self._settled.wait_for(lambda: not (self._out or self._echo_due), timeout_s * 0.8)
         self._connection.close(max(0.05, until_s - time.monotonic()), goodbye=settled)
         with self._connection.lock:
-            self._give_back()
+            aside, self._suspects.aside = self._suspects.aside, {}
+            self._return(list(aside))
 
-    def _ready(self, taken: int, room: int) -> paho.Client | None:
-        """The client to send one more with, None where there is no room or no connection."""
-        connection = self._connection
-        if connection.client is not None and taken >= room // 2:
-            connection.read(connection.client)
-            self._nudge()
-        return connection.client if taken < room and not self._stopping else None
+    def _of(self, device: str) -> _Topics:
+        """The topics of a device; one that waits in the log may no longer be in the config."""
+        return self._topics.get(device) or _topics(self._mqtt, device)
 
-    def _write_on(self, client: paho.Client) -> None:
+    def _message(self, stored: Stored) -> tuple[str, bytes]:
+        topics = self._of(stored.device)
+        if stored.kind == DROPPED:
+            return topics.dropped, stored.payload
+        return topics.event, as_replayed(stored.payload)
+
+    def _room(self, topic: str, *, replayed: bool = False) -> Client | None:
+        """The client to send one more row with; None where that must wait."""
+        client = self._connection.client
+        if client is None or self._stopping:
+            return None
+        most = min(REPLAYS_IN_FLIGHT, max(1, client.window // 2)) if replayed else client.window
+        if (len(self._replays) if replayed else self._rows) >= most // 2:
+            self._connection.read(client)
+            if self._changed:
+                self._connection.wake()  # the other thread tells it
+        free = self._rows < client.window and (not replayed or len(self._replays) < most)
+        if free and not self._making_room and self._trial is None and not self._pauses(topic):
+            return self._connection.client
+        self._turned_away = True
+        return None
+
+    def _pauses(self, topic: str) -> bool:
+        """Whether the broker has refused something on this topic so lately that nothing is tried there."""
+        until_s = self._refused_until_s.get(topic)
+        return until_s is not None and time.monotonic() < until_s
+
+    def _write_on(self, client: Client) -> None:
         if client.want_write():
             self._connection.wake()
 
-    def _send_row(self, client: paho.Client, topic: str, payload: bytes, row_id: int) -> bool:
+    def _send(self, client: Client, topic: str, payload: bytes, row_id: int, *, replayed: bool = False) -> bool:
+        if not client.fits(topic, payload):
+            self._complain("size", f"The broker takes {client.largest} bytes; {len(payload)} for {topic} are dropped.")
+            self._reject(row_id, TOO_LARGE)
+            return True
         self._receipts.sent(row_id)
-        mid = client.publish(topic, payload, qos=1).mid
-        if self._connection.client is not client:  # this very write found the connection lost
-            self._receipts.returned([row_id])
+        if not self._hand_over(client, topic, payload, row_id):
+            self._return([row_id])
             return False
-        self._rows[mid] = row_id
+        if replayed:
+            self._replays.add(row_id)
+            self._connection.hurried = True
         return True
 
-    def _say(self, client: paho.Client, topic: str, state: bytes) -> None:
-        mid = client.publish(topic, state, qos=1, retain=True).mid
-        if self._connection.client is client:
-            self._said.add(mid)
+    def _hand_over(self, client: Client, topic: str, payload: bytes, row_id: int) -> bool:
+        now_s = time.monotonic()
+        if topic in self._refused_until_s:
+            self._refused_until_s[topic] = now_s + RETRY_S
+        mid = self._publish(client, topic, payload, retain=False)
+        if mid is None:
+            return False
+        self._out[mid] = _Sent(row_id, topic, now_s)
+        self._rows += 1
+        return True
 
-    def _up(self, client: paho.Client) -> None:
-        self._refused = None
+    def _say(self, client: Client, topic: str, state: bytes) -> None:
+        mid = self._publish(client, topic, state, retain=True)
+        if mid is not None:
+            self._out[mid] = _Sent(None, topic, time.monotonic())
+
+    def _publish(self, client: Client, topic: str, payload: bytes, *, retain: bool) -> int | None:
+        """The message id; None where this very write found the connection lost."""
+        try:
+            mid = client.publish(topic, payload, qos=1, retain=retain).mid
+        except Exception as error:
+            self._connection.broke(error)
+            return None
+        return mid if self._connection.client is client else None
+
+    def _up(self, client: Client) -> None:
+        if self._connection.retries.at_once:
+            self._blame()
+        self._blamable, self._accused = [], None
+        self._return([])
+        self._trouble = {topic: said for topic, said in self._trouble.items() if topic in self._refused_until_s}
+        self._note_aside()
+        self._taken_here = False
         self._say(client, self._status_topic, ONLINE)
         for device, state in self._states.items():
             self._say(client, device_topic(self._status_topic, device), state)
         client.subscribe(self._status_topic, qos=1)
         self._changed = True
 
-    def _down(self) -> None:
-        self._echo_due = False
-        self._said.clear()
-        self._give_back()
+    def _down(self, end: End) -> None:
+        rows = [sent.row_id for sent in self._out.values() if sent.row_id is not None]
+        self._out.clear()
+        self._rows = 0
+        self._replays.clear()
+        self._connection.hurried = self._making_room = self._echo_due = False
+        self._accused, self._trial = self._trial, None
+        now_s = time.monotonic()
+        known = now_s - self._refused_s <= PROMPT_S  # Mosquitto 2.0.11 ends the connection after a refusal
+        in_time = self._accused is None or now_s - self._tried_s <= PROMPT_S
+        self._blamable = rows if in_time and not known and end in (End.CLOSED, End.BLAMED) else []
+        if end is End.BLAMED:
+            self._blame()
+        self._return([row_id for row_id in rows if row_id not in self._suspects.aside])
         self._changed = True
         self._settled.notify_all()
 
-    def _give_back(self) -> None:
-        rows = list(self._rows.values())
-        self._rows.clear()
-        self._replays.clear()
-        self._connection.hurried = False
-        if rows:
-            self._receipts.returned(rows)
+    def _return(self, rows: list[int]) -> None:
+        """Give rows back, and those that could not be given back before."""
+        self._returning += rows
+        if self._returning:
+            self._receipts.returned(self._returning)
+            self._returning = []
 
-    def _turned(self) -> None:
+    def _tell(self) -> None:
         """After a turn of the connection's thread, without its lock."""
         if self._changed:
             self._changed = False
             self.on_change()
-
-    def _nudge(self) -> None:
-        """Acknowledgements that the caller's own thread took are to be told by the other one."""
-        if self._changed:
-            self._connection.wake()
 
     def _subscribed(self, codes: Sequence[ReasonCode]) -> None:
         self._echo_due = not any(code.is_failure for code in codes)
@@ -256,23 +360,121 @@ class Publisher:
         else:
             self._say(client, self._status_topic, ONLINE)
 
-    def _all_through(self) -> bool:
-        return not (self._rows or self._said or self._echo_due)
-
     def _acknowledged(self, mid: int, code: ReasonCode) -> None:
-        row_id = self._rows.pop(mid, None)
-        if row_id is None:
-            self._said.discard(mid)
+        sent = self._out.get(mid)
+        if sent is None:
+            return
+        if sent.row_id is not None:
+            self._verdict(sent.row_id, sent.topic, code)
         elif code.is_failure:
-            self._receipts.returned([row_id])
-            self._refused = event_topic(next(iter(self._topics.values())))
-        else:
-            self.acknowledged_s = time.monotonic()
-            self._refused = None
-            self._receipts.acknowledged(row_id)
-        if row_id in self._replays:
-            self._replays.discard(row_id)
-            self._connection.hurried = bool(self._replays)
-            self._changed = True
+            self._complain(sent.topic, _refusal(sent.topic, code))
+        del self._out[mid]  # only now: whatever fails before this is given back when the connection is made anew
         if self._stopping:
             self._settled.notify_all()
+
+    def _verdict(self, row_id: int, topic: str, code: ReasonCode) -> None:
+        if code.is_failure:
+            self._refuse(row_id, topic, code)
+        else:
+            self._take(row_id, topic)
+        self._rows -= 1
+        if row_id in self._replays or self._turned_away:
+            self._replays.discard(row_id)
+            self._connection.hurried = bool(self._replays)
+            self._turned_away = False
+            self._changed = True
+
+    def _take(self, row_id: int, topic: str) -> None:
+        self._receipts.acknowledged(row_id)
+        self.acknowledged_s = self._taken_s[topic] = time.monotonic()
+        self._taken_here = True
+        self._suspects.settled(row_id)
+        if self._trouble:
+            self._trouble.pop(topic, None)
+            self._trouble.pop("size", None)
+            self._changed = self._refused_until_s.pop(topic, None) is not None or self._changed
+            self._end_trial(row_id)
+
+    def _refuse(self, row_id: int, topic: str, code: ReasonCode) -> None:
+        """A row that the broker refused by its message id, which only MQTT 5 tells."""
+        self._refused_s = time.monotonic()
+        self._refused_until_s[topic] = self._refused_s + RETRY_S
+        self._complain(topic, _refusal(topic, code))
+        if code.value != _QUOTA_EXCEEDED and self._suspects.refused(row_id, self._taken_s.get(topic)):
+            self._reject(row_id, REFUSED_BY_BROKER)
+        elif row_id not in self._suspects.aside:
+            self._return([row_id])
+        self._end_trial(row_id)
+
+    def _reject(self, row_id: int, reason: str) -> None:
+        self._receipts.rejected(row_id, reason)
+        self._suspects.settled(row_id)
+        self._note_aside()
+
+    def _blame(self) -> None:
+        """The connection was lost over what was on its way, for the broker itself was and is well."""
+        if self._accused is None:
+            self._suspects.lost(self._blamable)
+        elif self._blamable and self._suspects.lost_alone(self._accused):
+            self._reject(self._accused, REFUSED_BY_BROKER)
+
+    def _put_aside(self, stored: Stored) -> bool:
+        if not self._suspects.keep(stored):
+            self._turned_away = True
+            return False
+        self._receipts.sent(stored.id)
+        self._note_aside()
+        return True
+
+    def _note_aside(self) -> None:
+        if self._suspects.aside:
+            many = len(self._suspects.aside)
+            self._complain("aside", f"The broker does not take {many} of the events; they are tried again, apart.")
+        else:
+            self._trouble.pop("aside", None)
+
+    def _try_suspects(self, client: Client) -> None:
+        """In each turn: send what was put aside and may be tried now."""
+        if any(time.monotonic() >= until_s for until_s in self._refused_until_s.values()):
+            self._changed = True
+        if not self._suspects.aside or self._trial is not None or self._stopping:
+            return
+        refused = self._suspects.due(alone=False)
+        if refused is not None and self._rows < client.window and not self._pauses(self._message(refused)[0]):
+            self._send_aside(client, refused)
+        alone = self._suspects.due(alone=True) if self._taken_here and self._connection.retries.steady() else None
+        self._making_room = alone is not None and self._rows > 0
+        if alone is not None and not self._making_room:
+            self._trial, self._tried_s = alone.id, time.monotonic()
+            self._send_aside(client, alone)
+
+    def _send_aside(self, client: Client, stored: Stored) -> None:
+        self._suspects.tried(stored.id)
+        topic, payload = self._message(stored)
+        if client.fits(topic, payload):
+            self._hand_over(client, topic, payload, stored.id)
+        else:
+            self._reject(stored.id, TOO_LARGE)
+            self._end_trial(stored.id)
+
+    def _end_trial(self, row_id: int) -> None:
+        if row_id == self._trial:
+            self._trial = None
+            self._changed = True
+        self._note_aside()
+
+    def _complain(self, about: str, sentence: str) -> None:
+        if self._trouble.get(about) != sentence:
+            logger.error("%s", sentence)
+        self._trouble[about] = sentence
+
+
+def _topics(mqtt: MqttSection, device: str) -> _Topics:
+    label = label_topic(mqtt, device)
+    return _Topics(label, event_topic(label), dropped_topic(label))
+
+
+def _refusal(topic: str, code: ReasonCode) -> str:
+    if code.value == _NOT_AUTHORIZED:
+        return f"The broker does not let this user publish to {topic}."
+    return f"The broker refuses what is published to {topic}: {code}."

@@ -1,6 +1,6 @@
 """What arrives from the broker: messages in their order, over a connection that subscribes anew by itself."""
 
-import threading
+import secrets
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -13,10 +13,15 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from ampedge.errors import UnreachableError
 from ampedge.mqtt.connection import VERSIONS, Connection, Hooks
+from ampedge.mqtt.retries import End
 from ampedge.settings import MqttSection
 
 MOST_WAITING = 10_000
 """Messages kept for a reader that falls behind; the oldest go first."""
+MOST_BYTES = 64 * 1024 * 1024
+"""The same, in bytes."""
+LARGEST = 1024 * 1024
+"""A larger payload than this is nothing of ours and is left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,15 +53,17 @@ class Subscriber:
         self._wait_s = wait_s
         self._subscribed = False
         self._refused: str | None = None
-        self._messages: deque[Message] = deque(maxlen=MOST_WAITING)
+        self._messages: deque[Message] = deque()
+        self._bytes = 0
         self._closed = False
         self._connection = Connection(
             mqtt,
             Hooks(up=self._up, down=self._down, message=self._arrived, subscribed=self._granted),
             password=password,
+            client_id=f"ampedge-{secrets.token_hex(8)}",
             versions=VERSIONS["3.1.1" if mqtt.protocol == "auto" else mqtt.protocol],
         )
-        self._changed = threading.Condition(self._connection.lock)
+        self._changed = self._connection.condition()
 
     @property
     def connected(self) -> bool:
@@ -87,7 +94,11 @@ class Subscriber:
         """The next message, or None where none arrives within `timeout_s` or this is closed."""
         with self._changed:
             self._changed.wait_for(lambda: self._messages or self._closed, timeout_s)
-            return self._messages.popleft() if self._messages else None
+            if not self._messages:
+                return None
+            message = self._messages.popleft()
+            self._bytes -= len(message.payload)
+            return message
 
     def close(self) -> None:
         """Disconnect; a reader that waits gets None."""
@@ -122,7 +133,7 @@ class Subscriber:
         self._refused = None
         client.subscribe([(topic, 1) for topic in self._topics])
 
-    def _down(self) -> None:
+    def _down(self, _end: End) -> None:
         self._subscribed = False
 
     def _granted(self, codes: Sequence[ReasonCode]) -> None:
@@ -137,5 +148,10 @@ class Subscriber:
             topic = message.topic
         except UnicodeDecodeError:
             return  # no topic of ours
+        if len(message.payload) > LARGEST:
+            return
         self._messages.append(Message(topic, bytes(message.payload), message.retain, time.monotonic()))
+        self._bytes += len(message.payload)
+        while len(self._messages) > MOST_WAITING or self._bytes > MOST_BYTES:
+            self._bytes -= len(self._messages.popleft().payload)
         self._changed.notify_all()

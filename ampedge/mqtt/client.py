@@ -1,0 +1,138 @@
+"""paho's client for one connection: its socket is opened our way, and the broker's limits are kept."""
+
+import contextlib
+import socket
+import ssl
+import time
+from typing import cast
+
+import paho.mqtt.client as paho
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.properties import Properties
+
+from ampedge.addresses import resolve
+from ampedge.mqtt.tls import TlsSocket, encrypted, in_words
+
+KEEPALIVE_S = 20
+LOOK_UP_S = 3.0
+CONNECT_TIMEOUT_S = 5.0
+"""For all addresses of the broker together, and once more for the handshake of TLS."""
+IN_FLIGHT = 20
+"""Messages of QoS 1 that may wait for the broker's acknowledgement."""
+
+_QUICK_ACK = getattr(socket, "TCP_QUICKACK", None)  # both on Linux only; this one must be set after each read
+_CORK = getattr(socket, "TCP_CORK", None)
+
+
+class Client(paho.Client):
+    """Used for one connection and thrown away with it.
+
+    The name is looked up anew, with a limit; with `secure`, the connection is encrypted or there is none.
+    `largest` and `window` are what the broker said in MQTT 5: its largest packet in bytes, how many in flight.
+    """
+
+    def __init__(self, client_id: str, version: MQTTProtocolVersion, secure: ssl.SSLContext | None) -> None:
+        super().__init__(CallbackAPIVersion.VERSION2, client_id, protocol=version, reconnect_on_failure=False)
+        self.largest: int | None = None
+        self.window = IN_FLIGHT
+        self._secure = secure
+        self._opened: socket.socket | None = None
+
+    def open(self, host: str, port: int) -> None:
+        """Connect and say hello; raises OSError, TlsError among them."""
+        self.connect(host, port, keepalive=KEEPALIVE_S)
+
+    def limit(self, properties: Properties) -> None:
+        """Keep to what the broker says when it accepts the connection.
+
+        It may want more pings than we send; fewer would hide for longer that it hangs.
+        """
+        self.largest = getattr(properties, "MaximumPacketSize", None)
+        self.window = min(IN_FLIGHT, getattr(properties, "ReceiveMaximum", IN_FLIGHT))
+        self._max_inflight_messages = self.window
+        self._keepalive = min(self._keepalive or KEEPALIVE_S, KEEPALIVE_S)
+
+    def fits(self, topic: str, payload: bytes) -> bool:
+        """Whether the broker takes a message of QoS 1 of this size."""
+        if self.largest is None:
+            return True
+        body = 2 + len(topic.encode()) + 2 + 1 + len(payload)
+        return 1 + _length_bytes(body) + body <= self.largest
+
+    def decrypted(self) -> bool:
+        """Whether bytes have come that the system does not know of, since TLS has already taken them."""
+        opened = self.socket()
+        return isinstance(opened, ssl.SSLSocket) and opened.pending() > 0
+
+    def ended(self) -> bool:
+        """Whether the other side has closed the connection and nothing is left to read."""
+        opened = self.socket()
+        if opened is None:
+            return True
+        try:
+            return not socket.socket.recv(cast(socket.socket, opened), 1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
+
+    def hold(self, wanted: bool) -> None:
+        """Have the kernel gather what is written until it is told otherwise, so that it leaves in one packet."""
+        self._set_tcp(_CORK, wanted)
+
+    def acknowledge_quickly(self) -> None:
+        """Until what came is acknowledged Mosquitto holds back its next packet, for some 40 ms."""
+        self._set_tcp(_QUICK_ACK, True)
+
+    def tls_trouble(self) -> str | None:
+        """Why the broker ended the encryption after the handshake, as a clause; None where it did not."""
+        opened = self._opened
+        if isinstance(opened, TlsSocket) and opened.alert is not None:
+            return in_words(opened.alert, self.host)
+        return None
+
+    def abandon(self) -> None:
+        """Close the socket, without a goodbye."""
+        opened = self.socket()
+        if opened is not None:
+            opened.close()
+
+    def _create_socket_connection(self) -> socket.socket:
+        plain = _dialled(self.host, self.port)
+        # A label must not wait in the kernel for the acknowledgement of the packet before it.
+        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
+        if self._secure is None:
+            self._opened = plain
+        else:
+            self._opened = encrypted(plain, self._secure, self.host, CONNECT_TIMEOUT_S)
+        return self._opened
+
+    def _set_tcp(self, option: int | None, value: bool) -> None:
+        """Set what this system has, on a connection that may just be ending."""
+        opened = self.socket()
+        if opened is not None and option is not None:
+            with contextlib.suppress(OSError):
+                cast(socket.socket, opened).setsockopt(socket.IPPROTO_TCP, option, value)
+
+
+def _dialled(host: str, port: int) -> socket.socket:
+    """A connection to the first address that answers."""
+    addresses = resolve(host, port, timeout_s=LOOK_UP_S)
+    until_s = time.monotonic() + CONNECT_TIMEOUT_S
+    failed: OSError = TimeoutError()
+    for tried, (family, address) in enumerate(addresses):
+        dialling = socket.socket(family, socket.SOCK_STREAM)
+        dialling.settimeout(max(0.1, (until_s - time.monotonic()) / (len(addresses) - tried)))
+        try:
+            dialling.connect(address)
+        except OSError as error:
+            dialling.close()
+            failed = error
+        else:
+            return dialling
+    raise failed
+
+
+def _length_bytes(length: int) -> int:
+    """How many bytes MQTT needs to write this length."""
+    return 1 + (length > 127) + (length > 16_383) + (length > 2_097_151)
