@@ -14,6 +14,7 @@ from ampedge.cli.init import init
 from ampedge.cli.monitor import monitor
 from ampedge.cli.rollback import rollback
 from ampedge.cli.serve import serve
+from ampedge.cli.service import app as service
 from ampedge.cli.simulate import simulate
 from ampedge.cli.train import train
 from ampedge.errors import AmpedgeError, UsageError
@@ -27,6 +28,7 @@ app = typer.Typer(
 )
 for _command in (train, evaluate, export, serve, simulate, monitor, collect, init, rollback, demo):
     app.command()(_command)
+app.add_typer(service, name="service")
 
 
 def _version(wanted: bool) -> None:

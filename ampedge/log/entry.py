@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from ampedge.log.redaction import redacted
 
 LONGEST_BYTES = 4096
-_FIELDS = ("device", "unit", "function", "registers")
+FIELDS = ("device", "unit", "function", "registers")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _CUT = " ... "
 
@@ -36,7 +36,7 @@ def about(
     *, device: str | None = None, unit: int | None = None, function: int | None = None, registers: str | None = None
 ) -> dict[str, object]:
     """What a line concerns, as `extra` of a logger's call: `logger.warning("...", extra=about(device=...))`."""
-    given = zip(_FIELDS, (device, unit, function, registers), strict=True)
+    given = zip(FIELDS, (device, unit, function, registers), strict=True)
     return {name: value for name, value in given if value is not None}
 
 
@@ -46,7 +46,7 @@ def entry_of(record: logging.LogRecord) -> Entry:
         message = record.getMessage()
     except Exception:
         message = f"{record.msg} {record.args!r}"
-    fields = {name: getattr(record, name) for name in _FIELDS if getattr(record, name, None) is not None}
+    fields = {name: getattr(record, name) for name in FIELDS if getattr(record, name, None) is not None}
     return Entry(record.created, record.levelno, message, fields)
 
 

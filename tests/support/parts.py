@@ -14,6 +14,7 @@ _PACKAGES = {
     "stdbuf": "coreutils",
     "mbpoll": "mbpoll",
     "chromium": "chromium",
+    "systemd-analyze": "systemd",
 }
 
 
