@@ -17,6 +17,7 @@ LARGEST_BYTES = 64 * 1024 * 1024
 
 _COMMENT = b"ampedge sha256 "
 _COMMENT_SIZE = len(_COMMENT) + 64
+_ENTRY = b"PK\x01\x02"
 _MOST_MEMBERS = 100
 _KINDS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _ERRORS = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, RuntimeError, ValueError, OverflowError)
@@ -35,11 +36,13 @@ def pack(files: Mapping[str, bytes]) -> bytes:
 
 def unpack(data: bytes) -> dict[str, bytes]:
     """The files in their order, at most LARGEST_BYTES of them; raises ModelRefusedError."""
-    body, comment = data[:-_COMMENT_SIZE], data[-_COMMENT_SIZE:]
+    body, comment = memoryview(data)[:-_COMMENT_SIZE], data[-_COMMENT_SIZE:]
     if not data.startswith(b"PK") or not comment.startswith(_COMMENT):
         raise ModelRefusedError("It is no .ampedge file, or its end is missing.")
     if comment[len(_COMMENT) :] != hashlib.sha256(body).hexdigest().encode():
         raise ModelRefusedError("It was altered after it was made: its checksum does not match.")
+    if data.count(_ENTRY) > _MOST_MEMBERS:  # each would become an object at once
+        raise ModelRefusedError("It does not hold just the files of a bundle.")
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             entries = archive.infolist()
@@ -47,7 +50,7 @@ def unpack(data: bytes) -> dict[str, bytes]:
                 raise ModelRefusedError("It is packed in a way that no bundle is.")
             if sum(entry.file_size for entry in entries) > LARGEST_BYTES:
                 raise ModelRefusedError("It unpacks to more than any bundle does.")
-            if len({entry.filename for entry in entries}) != len(entries) or len(entries) > _MOST_MEMBERS:
+            if len({entry.filename for entry in entries}) != len(entries):
                 raise ModelRefusedError("It does not hold just the files of a bundle.")
             return {entry.filename: _member(archive, entry) for entry in entries}
     except _ERRORS as error:

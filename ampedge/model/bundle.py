@@ -11,7 +11,6 @@ import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -36,10 +35,11 @@ EDGE_FILES = (MANIFEST, CHECKSUM, WEIGHTS)
 SUFFIX = ".ampedge"
 
 _LARGEST_MANIFEST = 16 * 1024 * 1024
-_MOST_REPLAYED = 20_000_000_000
+_MOST_IN_MANIFEST = 1_000_000
+_MOST_REPLAYED = 80_000_000_000
 _REPLAYED_AT_ONCE = 64
 _GOLDEN_TOLERANCE = 1e-4
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 _DO = "Make it again with `ampedge train` and `ampedge export`, or copy it once more."
 
 
@@ -114,8 +114,11 @@ def load_bundle(path: Path, *, verify_key: Path | None = None) -> Bundle:
                 raise ModelRefusedError(f"{name} is not the file that the manifest names.")
         runtime = _build(manifest, files[WEIGHTS])
         datamap = _checked_datamap(manifest)
+        if len(manifest.golden) * len(files[WEIGHTS]) > _MOST_REPLAYED:
+            raise ModelRefusedError(f"{MANIFEST}: it has more golden rows than can be replayed.")
         _replay(manifest, runtime)
-    return Bundle(path, manifest, datamap, runtime, _for_the_edge(files))
+        contents = _for_the_edge(files)
+    return Bundle(path, manifest, datamap, runtime, contents)
 
 
 def sign_bundle(bundle: Bundle, key: Path) -> Bundle:
@@ -227,17 +230,19 @@ def _read(path: Path) -> dict[str, bytes]:
         raise ModelRefusedError(f"It has no {MANIFEST}.")
     if len(files[MANIFEST]) > _LARGEST_MANIFEST:
         raise ModelRefusedError(f"{MANIFEST} is larger than that of any bundle ({_LARGEST_MANIFEST >> 20} MiB).")
+    if files[MANIFEST].count(b",") > _MOST_IN_MANIFEST:  # each costs a hundred times its size once it is parsed
+        raise ModelRefusedError(f"{MANIFEST} has more in it than that of any bundle.")
     return files
 
 
 def _limited(path: Path) -> bytes:
-    if not stat.S_ISREG(path.stat().st_mode):
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode):
         raise ModelRefusedError(f"{path.name} is no file.")  # opening a pipe would wait for ever
-    with path.open("rb") as file:
-        data = file.read(LARGEST_BYTES + 1)
-    if len(data) > LARGEST_BYTES:
+    if found.st_size > LARGEST_BYTES:
         raise ModelRefusedError(f"It is larger than any bundle ({LARGEST_BYTES >> 20} MiB).")
-    return data
+    with path.open("rb") as file:
+        return file.read(found.st_size)
 
 
 def _verify(path: Path, files: Mapping[str, bytes], key: Path) -> None:
@@ -259,7 +264,10 @@ def _for_the_edge(files: Mapping[str, bytes]) -> dict[str, bytes]:
     if plain["files"].keys() == {WEIGHTS}:
         return dict(files)
     plain["files"] = {WEIGHTS: plain["files"][WEIGHTS]}
-    return {**_sealed(plain), WEIGHTS: files[WEIGHTS]}
+    try:
+        return {**_sealed(plain), WEIGHTS: files[WEIGHTS]}
+    except ValueError as error:
+        raise ModelRefusedError(f"{MANIFEST} holds a number that is not finite.") from error
 
 
 def _sha256(path: Path, name: str, files: Mapping[str, bytes]) -> str | None:
@@ -269,12 +277,12 @@ def _sha256(path: Path, name: str, files: Mapping[str, bytes]) -> str | None:
     if Path(name).name != name:
         raise ModelRefusedError(f"{MANIFEST} names a file outside of the bundle: {name!r}.")
     try:
+        if not (path / name).is_file():
+            return None
         with (path / name).open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except (OSError, ValueError) as error:
-        raise ModelRefusedError(f"Its {name} cannot be read: {error}.") from error
+    except OSError as error:
+        raise ModelRefusedError(f"Its {name} cannot be read: {error.strerror}.") from error
 
 
 def _known_protocol(data: bytes) -> None:
@@ -308,11 +316,12 @@ def _manifest(files: Mapping[str, bytes]) -> Manifest:
 def _consistent(manifest: Manifest) -> None:
     classes, names = manifest.classes, manifest.feature_names
     units = [feature.unit for feature in manifest.features]
+    shown = (*classes, *names, *units, manifest.name, manifest.version, manifest.created, manifest.training.label)
     shapes_fit = all(
         len(row.values) == len(names) and len(row.probabilities) == len(classes) for row in manifest.golden
     )
     for wrong, what in (
-        (not all(map(_plain_text, (*classes, *names, *units, manifest.name))), "a name or unit cannot be shown"),
+        (any(map(_CONTROL.search, shown)), "a name or unit cannot be shown"),
         ("" in classes, "a class has no name"),
         (len(set(classes)) != len(classes), "a class stands twice"),
         (
@@ -328,20 +337,9 @@ def _consistent(manifest: Manifest) -> None:
         (not shapes_fit, "a golden row has the wrong length"),
         (not {row.class_name for row in manifest.golden} <= set(classes), "a golden row is of no class"),
         (WEIGHTS not in manifest.files, "it does not name its weights"),
-        (len(manifest.golden) * _numbers(manifest) > _MOST_REPLAYED, "it has more golden rows than can be replayed"),
     ):
         if wrong:
             raise ModelRefusedError(f"{MANIFEST}: {what}.")
-
-
-def _numbers(manifest: Manifest) -> int:
-    """How many weights the network has."""
-    sizes = [len(manifest.features), *(layer.units for layer in manifest.layers)]
-    return sum(inputs * units + units for inputs, units in pairwise(sizes))
-
-
-def _plain_text(text: str) -> bool:
-    return not _CONTROL.search(text)
 
 
 def _build(manifest: Manifest, weights: bytes) -> DenseNetwork:
