@@ -1,7 +1,9 @@
 """Where a consumer of the log stands: the one line of it that is written again with every commit."""
 
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from ampedge.store.ranges import Ranges
 
@@ -23,7 +25,16 @@ class Cursor:
         """The same with other ids."""
         return Cursor(self.last + by, self.waiting.shifted(by), self.produced, self.delivered, self.dropped)
 
-    def crc(self, name: str, serial: int) -> int:
-        """The checksum over it as it is on disk."""
-        counts = f"{name} {serial} {self.last} {self.produced} {self.delivered} {self.dropped} {self.waiting.text()}"
-        return zlib.crc32(counts.encode(), 3)
+    def columns(self, name: str, serial: int) -> tuple[Any, ...]:
+        """The row on disk; `serial` counts the times that it was written."""
+        own = (name, serial, self.last, self.produced, self.delivered, self.dropped, self.waiting.text())
+        return 1, *own, zlib.crc32(repr(own).encode())
+
+    @classmethod
+    def from_columns(cls, columns: Sequence[Any]) -> "tuple[Cursor, int] | None":
+        """The inverse of `columns`, without the name; None where it is damaged."""
+        _, *own, crc = columns
+        if zlib.crc32(repr(tuple(own)).encode()) != crc:
+            return None
+        _, serial, last, produced, delivered, dropped, waiting = own
+        return cls(last, Ranges.from_text(waiting), produced, delivered, dropped), serial

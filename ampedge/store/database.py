@@ -1,71 +1,38 @@
 """The event log's SQLite file: one connection, one transaction a commit.
 
 Write-ahead log with `synchronous=FULL`: a commit that has returned survives a power cut.
-Ids on disk count over the life of the file; `offset` is what they are ahead of those in memory, which may begin
-before the file is open.
+Ids on disk count from 1 over the life of the file; `ahead` is what has to be added to those in memory, which may
+begin before the file is open.
 """
 
-import struct
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from ampedge.errors import UsageError
 from ampedge.store.announcements import Origin
 from ampedge.store.cursor import Cursor
 from ampedge.store.ledger import Batch
 from ampedge.store.ranges import Ranges
-from ampedge.store.retention import Limits, Shed, delete_delivered, delete_old, delete_streams, make_room
-from ampedge.store.rows import Row, Stream, compressed, dictionary_of, expanded, row_crc
+from ampedge.store.retention import Limits, Shed, delete_delivered, delete_old, make_room
+from ampedge.store.rows import Row
+from ampedge.store.schema import PAGE_BYTES, SCHEMA, refuse_newer
+from ampedge.store.streams import Readable, Streams, Unreadable
 from ampedge.store.trouble import Damaged, Unwritable
 
 if TYPE_CHECKING:
     import sqlite3
 
-FILE_NAME = "events.db"
-VERSION = 1
-APPLICATION_ID = 0x616D7065
-PAGE_BYTES = 4096
-CONSUMER = "mqtt"
+CHECKPOINT_PAGES = 1000
+"""Pages in the write-ahead log at which they are moved into the file."""
 
-_STREAM_ROWS = 1000
-_CHECKPOINT_PAGES = 1000
+_CONSUMER = "mqtt"
 _WAL_KEPT_BYTES = 4_194_304
 _BUSY_S = 0.25
 _CHECK_S = 10.0
 _GIVE_WAY_ROWS = 1024
-
-_SCHEMA = (
-    "CREATE TABLE streams(id INTEGER PRIMARY KEY, boot TEXT NOT NULL, device TEXT NOT NULL, "
-    "first INTEGER NOT NULL, dictionary BLOB NOT NULL, crc INTEGER NOT NULL)",
-    "CREATE TABLE events(id INTEGER PRIMARY KEY, kind INTEGER NOT NULL, stream INTEGER NOT NULL, "
-    "sequence INTEGER NOT NULL, time_s REAL NOT NULL, payload BLOB NOT NULL, crc INTEGER NOT NULL)",
-    "CREATE INDEX announcements ON events(id) WHERE kind = 1",
-    "CREATE TABLE consumers(id INTEGER PRIMARY KEY, name TEXT NOT NULL, serial INTEGER NOT NULL, "
-    "last INTEGER NOT NULL, produced INTEGER NOT NULL, delivered INTEGER NOT NULL, dropped INTEGER NOT NULL, "
-    "waiting TEXT NOT NULL, crc INTEGER NOT NULL)",
-    f"PRAGMA application_id = {APPLICATION_ID}",
-    f"PRAGMA user_version = {VERSION}",
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Readable:
-    """A row as it was given."""
-
-    kind: int
-    origin: Origin
-    payload: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Unreadable:
-    """A row that is damaged or gone, and where it came from as far as that can be told."""
-
-    origin: Origin | None
 
 
 class Database:
@@ -73,47 +40,49 @@ class Database:
 
     def __init__(self, path: Path, boot: str) -> None:
         self.path = path
-        self.offset = 0
+        self.ahead = 0
         self._boot = boot
         self._open: sqlite3.Connection | None = None
+        self._inode = 0
         self._durable: bool | None = None
         self._serial = 0
-        self._highest = 0
         self._waiting = Ranges()
-        self._current: dict[str, tuple[Stream, int]] = {}
-        self._streams: dict[int, Stream | None] = {}
 
     def open(self, *, check: bool = True) -> tuple[Cursor, list[int]]:
         """Open or make the file: where the broker stands, and which of the rows that wait are announcements.
 
         Raises UsageError for a file of a newer version, which stays as it is, Damaged, or Unwritable.
         """
-        with self._mapped():
+        with mapped():
             refuse_newer(self.path)
             self._connect()
             if self._one("SELECT count(*) FROM sqlite_schema") == 0:
                 self._create()
             elif check:
                 self._check()
+            self._inode = self.path.stat().st_ino
+            self._streams.highest = self._one("SELECT max(id) FROM events") or 0
+        return self.contents()
+
+    def contents(self) -> tuple[Cursor, list[int]]:
+        """Where the broker stands, and which of the rows that wait are announcements."""
+        with mapped():
             cursor = self._cursor()
-            announced = self._rows("SELECT id FROM events WHERE kind = 1")
-            self._highest = max(cursor.last, self._one("SELECT max(id) FROM events") or 0)
+            announced = self._connection.execute("SELECT id FROM events WHERE kind = 1").fetchall()
+        self._streams.highest = max(self._streams.highest, cursor.last)
         self._waiting = cursor.waiting
         return cursor, [row_id for (row_id,) in announced if row_id in cursor.waiting]
 
     def close(self) -> None:
-        """Close the file; what was committed is in it."""
+        """Close the file, whether that works or not; what was committed is in it."""
+        import sqlite3
+
         connection, self._open = self._open, None
         if connection is not None:
-            with self._mapped():
+            try:
                 connection.close()
-
-    def abandon(self) -> None:
-        """Close the file whether that works or not."""
-        try:
-            self.close()
-        except (Damaged, Unwritable):
-            return
+            except sqlite3.Error:
+                return
 
     @property
     def wal_bytes(self) -> int:
@@ -124,45 +93,42 @@ class Database:
             return 0
 
     def write(self, batch: Batch, limits: Limits, *, durable: bool) -> Shed:
-        """Commit rows and cursor in one transaction, and keep the file within its limits."""
-        with self._mapped():
+        """Commit rows and cursor in one transaction; a durable one also keeps the file within its limits."""
+        with mapped():
+            if self.path.stat().st_ino != self._inode:
+                raise Unwritable("another file has taken its place")
             if durable != self._durable:
                 self._connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
                 self._durable = durable
-            try:
-                self._connection.execute("BEGIN IMMEDIATE")
+            with self._transaction():
                 self._insert(batch.rows)
-                cursor, shed = batch.cursor.shifted(self.offset), Shed()
+                cursor, shed = batch.cursor.shifted(self.ahead), Shed()
                 if durable:
-                    shed = self._shed(batch, cursor, limits)
+                    shed = self._shed(batch, cursor.waiting, limits)
                     cursor = replace(cursor, dropped=cursor.dropped + len(shed.dropped))
                 self._put(cursor)
-                self._connection.execute("COMMIT")
-            except BaseException:
-                self._current.clear()
-                if self._connection.in_transaction:
-                    self._connection.execute("ROLLBACK")
-                raise
         self._waiting = cursor.waiting
-        return shed.shifted(-self.offset)
+        return shed.shifted(-self.ahead)
 
     def give_way(self) -> bool:
         """On a full disk the oldest delivered rows leave, so that there is room for those that wait."""
-        with self._mapped():
+        with mapped():
             self._connection.execute("PRAGMA wal_checkpoint(RESTART)").fetchall()
-            return delete_delivered(self._connection, self._waiting, _GIVE_WAY_ROWS)
+            with self._transaction():
+                return delete_delivered(self._connection, self._waiting, _GIVE_WAY_ROWS)
 
     def read(self, row_ids: Sequence[int]) -> dict[int, Readable | Unreadable]:
         """The rows of these ids, in their order."""
         found: dict[int, Readable | Unreadable] = {}
-        with self._mapped():
-            for first, last in Ranges((row_id, row_id) for row_id in row_ids).shifted(self.offset).pairs():
-                question = (
-                    "SELECT id, kind, stream, sequence, time_s, payload, crc FROM events WHERE id BETWEEN ? AND ?"
-                )
-                rows = {row[0]: row for row in self._rows(question, first, last)}
+        with mapped():
+            for first, last in Ranges((row_id, row_id) for row_id in row_ids).shifted(self.ahead).pairs():
+                rows = self._connection.execute(
+                    "SELECT id, kind, stream, sequence, time_s, payload, crc FROM events WHERE id BETWEEN ? AND ?",
+                    (first, last),
+                ).fetchall()
+                columns = {row[0]: row for row in rows}
                 for row_id in range(first, last + 1):
-                    found[row_id - self.offset] = self._decoded(row_id, rows.get(row_id))
+                    found[row_id - self.ahead] = self._streams.decoded(row_id, columns.get(row_id))
         return found
 
     @property
@@ -174,26 +140,26 @@ class Database:
         import sqlite3
 
         self._open = connection = sqlite3.connect(self.path, isolation_level=None, timeout=_BUSY_S)
-        connection.text_factory = _text
+        connection.text_factory = lambda text: text.decode(errors="replace")
         for setting in (
             f"page_size = {PAGE_BYTES}",
             "journal_mode = WAL",
-            f"wal_autocheckpoint = {_CHECKPOINT_PAGES}",
+            f"wal_autocheckpoint = {CHECKPOINT_PAGES}",
             f"journal_size_limit = {_WAL_KEPT_BYTES}",
-            "secure_delete = OFF",
+            "secure_delete = OFF",  # on in Debian: pages that are freed would be written once more
             "cell_size_check = ON",
             "trusted_schema = OFF",
             "temp_store = MEMORY",
         ):
             connection.execute(f"PRAGMA {setting}").fetchall()
         self._durable = None
+        self._streams = Streams(connection, boot=self._boot)
 
     def _create(self) -> None:
-        self._connection.execute("BEGIN IMMEDIATE")
-        for statement in _SCHEMA:
-            self._connection.execute(statement)
-        self._put(Cursor(0, Ranges(), 0, 0, 0))
-        self._connection.execute("COMMIT")
+        with self._transaction():
+            for statement in SCHEMA:
+                self._connection.execute(statement)
+            self._put(Cursor(0, Ranges(), 0, 0, 0))
 
     def _check(self) -> None:
         """SQLite's own check of the file, as far as it gets: a large log on a slow card is not waited for."""
@@ -202,168 +168,85 @@ class Database:
         until_s = monotonic() + _CHECK_S
         self._connection.set_progress_handler(lambda: monotonic() > until_s, 100_000)
         try:
-            found = self._rows("PRAGMA quick_check(1)")
+            found = self._one("PRAGMA quick_check(1)")
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode != sqlite3.SQLITE_INTERRUPT:
                 raise
         else:
-            if found != [("ok",)]:
-                raise Damaged(str(found[0][0]))
+            if found != "ok":
+                raise Damaged(str(found))
         finally:
             self._connection.set_progress_handler(None, 0)
 
     def _cursor(self) -> Cursor:
-        rows = self._rows("SELECT name, serial, last, waiting, produced, delivered, dropped, crc FROM consumers")
-        try:
-            name, self._serial, last, waiting, produced, delivered, dropped, crc = rows[0]
-            cursor = Cursor(last, Ranges.from_text(waiting), produced, delivered, dropped)
-        except (IndexError, AttributeError, ValueError) as error:
-            raise Damaged("what the broker has is not written where it should be") from error
-        if cursor.crc(name, self._serial) != crc:
-            raise Damaged("the checksum of what the broker has is wrong")
+        columns = self._connection.execute("SELECT * FROM consumers WHERE name = ?", (_CONSUMER,)).fetchone()
+        found = None if columns is None else Cursor.from_columns(columns)
+        if found is None:
+            raise Damaged("what the broker has is not readable")
+        cursor, self._serial = found
         return cursor
 
     def _put(self, cursor: Cursor) -> None:
         self._serial += 1
-        self._connection.execute(
-            "INSERT OR REPLACE INTO consumers VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                CONSUMER,
-                self._serial,
-                cursor.last,
-                cursor.produced,
-                cursor.delivered,
-                cursor.dropped,
-                cursor.waiting.text(),
-                cursor.crc(CONSUMER, self._serial),
-            ),
-        )
+        columns = cursor.columns(_CONSUMER, self._serial)
+        self._connection.execute("INSERT OR REPLACE INTO consumers VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", columns)
 
     def _insert(self, rows: Sequence[Row]) -> None:
-        self._connection.executemany(
-            "INSERT OR REPLACE INTO events VALUES (?, ?, ?, ?, ?, ?, ?)", (self._encoded(row) for row in rows)
-        )
+        encoded = (self._streams.encoded(replace(row, id=row.id + self.ahead)) for row in rows)
+        self._connection.executemany("INSERT OR REPLACE INTO events VALUES (?, ?, ?, ?, ?, ?, ?)", encoded)
 
-    def _encoded(self, row: Row) -> tuple[Any, ...]:
-        row_id = row.id + self.offset
-        stream = self._stream_for(row, row_id)
-        packed = compressed(row.payload, stream.dictionary)
-        crc = row_crc(row_id, row.kind, stream.id, row.sequence, row.time_s, packed=packed)
-        self._highest = max(self._highest, row_id)
-        return row_id, row.kind, stream.id, row.sequence, row.time_s, packed, crc
-
-    def _stream_for(self, row: Row, row_id: int) -> Stream:
-        stream, rows = self._current.get(row.device, (None, 0))
-        if stream is None or rows >= _STREAM_ROWS:
-            number = (self._one("SELECT max(id) FROM streams") or 0) + 1
-            first = max(row_id, self._highest + 1)
-            stream, rows = Stream(number, self._boot, row.device, first, dictionary_of(row.payload)), 0
-            self._connection.execute(
-                "INSERT INTO streams VALUES (?, ?, ?, ?, ?, ?)",
-                (number, stream.boot, stream.device, first, stream.dictionary, stream.crc()),
-            )
-        self._current[row.device] = stream, rows + 1
-        return stream
-
-    def _decoded(self, row_id: int, row: tuple[Any, ...] | None) -> Readable | Unreadable:
-        if row is None:
-            near = self._rows("SELECT stream FROM events WHERE id < ? ORDER BY id DESC LIMIT 1", row_id)
-            stream = self._stream(near[0][0]) if near else None
-            return Unreadable(None if stream is None else Origin(stream.device, stream.boot, None))
-        _, kind, stream_id, sequence, time_s, packed, crc = row
-        stream = self._stream(stream_id)
-        if stream is None:
-            return Unreadable(None)
-        origin = Origin(stream.device, stream.boot, sequence)
-        try:
-            if row_crc(row_id, kind, stream_id, sequence, time_s, packed=packed) == crc:
-                return Readable(kind, origin, expanded(packed, stream.dictionary))
-        except (ValueError, TypeError, struct.error):
-            pass
-        return Unreadable(origin)
-
-    def _stream(self, number: int) -> Stream | None:
-        if number not in self._streams:
-            if len(self._streams) > 100:
-                self._streams.clear()
-            rows = self._rows("SELECT id, boot, device, first, dictionary, crc FROM streams WHERE id = ?", number)
-            stream = Stream(*rows[0][:5]) if rows else None
-            self._streams[number] = stream
-        return self._streams[number]
-
-    def _shed(self, batch: Batch, cursor: Cursor, limits: Limits) -> Shed:
-        offset = self.offset
-        waiting = batch.cursor.waiting.up_to(batch.committed)
-        delete_old(self._connection, cursor.waiting, limits)
+    def _shed(self, batch: Batch, waiting: Ranges, limits: Limits) -> Shed:
+        """`waiting` is changed to what waits after it; both as on disk."""
+        delete_old(self._connection, waiting, limits)
+        before = batch.cursor.waiting.up_to(batch.committed)
         shed = make_room(
             self._connection,
-            cursor.waiting,
+            waiting,
             limits,
-            (row_id + offset for row_id in waiting if row_id not in batch.busy),
+            (row_id + self.ahead for row_id in before if row_id not in batch.busy),
             origins=self._origins,
-            open_={key: said.moved(offset) for key, said in batch.open.items()},
+            open_={key: said.moved(self.ahead) for key, said in batch.open.items()},
         )
-        self._insert([said.moved(-offset).row() for said in shed.announcements])
-        delete_streams(self._connection)
+        self._insert([said.moved(-self.ahead).row() for said in shed.announcements])
+        self._streams.delete_unused()
         return shed
 
     def _origins(self, disk_ids: Sequence[int]) -> dict[int, Origin | None]:
-        origins = {}
+        origins: dict[int, Origin | None] = {}
         for row_id in disk_ids:
-            rows = self._rows("SELECT stream, sequence FROM events WHERE id = ?", row_id)
-            stream = self._stream(rows[0][0]) if rows else None
-            origins[row_id] = None if stream is None else Origin(stream.device, stream.boot, rows[0][1])
+            row = self._connection.execute("SELECT stream, sequence FROM events WHERE id = ?", (row_id,)).fetchone()
+            origins[row_id] = None if row is None else self._streams.origin(*row)
         return origins
 
-    def _rows(self, question: str, *values: Any) -> list[tuple[Any, ...]]:
-        return self._connection.execute(question, values).fetchall()
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._connection.execute("COMMIT")
+        except BaseException:
+            self._streams.forget()
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+            raise
 
     def _one(self, question: str) -> Any:
         return self._connection.execute(question).fetchone()[0]
 
-    @contextmanager
-    def _mapped(self) -> Iterator[None]:
-        """SQLite's errors as ours."""
-        import sqlite3
 
-        try:
-            yield
-        except sqlite3.ProgrammingError:
-            raise
-        except sqlite3.Error as error:
-            code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-            if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR):
-                raise Damaged(str(error)) from error
-            raise Unwritable(str(error), full=code == sqlite3.SQLITE_FULL) from error
-        except OSError as error:
-            raise Unwritable(error.strerror or str(error)) from error
-
-
-def refuse_newer(path: Path) -> None:
-    """Raise UsageError for a log that a newer ampedge wrote, without touching it."""
+@contextmanager
+def mapped() -> Iterator[None]:
+    """SQLite's and the system's errors as the two kinds that there are for us."""
     import sqlite3
 
     try:
-        with path.open("rb") as file:
-            header = file.read(100)
-    except FileNotFoundError:
-        return
-    if len(header) < 100 or not header.startswith(b"SQLite format 3\0"):
-        return
-    version = struct.unpack(">i", header[60:64])[0]
-    wal = path.with_name(f"{path.name}-wal")
-    if version <= VERSION and wal.exists() and wal.stat().st_size:
-        connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=_BUSY_S)
-        try:
-            version = connection.execute("PRAGMA user_version").fetchone()[0]
-        finally:
-            connection.close()
-    if version > VERSION:
-        raise UsageError(
-            f"The event log {path} was written by a newer ampedge (version {version}, this one knows {VERSION}).",
-            "Install that ampedge again, or give this one another state_dir.",
-        )
-
-
-def _text(text: bytes) -> str:
-    return text.decode(errors="replace")
+        yield
+    except sqlite3.ProgrammingError:
+        raise
+    except sqlite3.Error as error:
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR):
+            raise Damaged(str(error)) from error
+        raise Unwritable(str(error), full=code == sqlite3.SQLITE_FULL) from error
+    except OSError as error:
+        raise Unwritable(error.strerror or str(error)) from error

@@ -6,34 +6,35 @@ Everything that other threads call touches memory only; the disk is the business
 
 import threading
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime
 from pathlib import Path
 
 from ampedge.clock import Clock
 from ampedge.log import logger
 from ampedge.records import EVENT, Stored
-from ampedge.store.announcements import UNREADABLE, Origin
-from ampedge.store.database import FILE_NAME, Database, Readable, Unreadable
+from ampedge.store.announcements import Origin
+from ampedge.store.cursor import Cursor
+from ampedge.store.database import Database
 from ampedge.store.ledger import MAX_EXPOSED, MEMORY_BYTES, Batch, Counts, Ledger
+from ampedge.store.rescue import rescue, take_place
 from ampedge.store.retention import Limits, Shed
 from ampedge.store.rows import Row
-from ampedge.store.trouble import Damaged, Unwritable
+from ampedge.store.schema import FILE_NAME
+from ampedge.store.streams import Readable, Unreadable
+from ampedge.store.trouble import Damaged, Trouble, Unwritable
 
 __all__ = ["Counts", "EventLog"]
 
 _AWAY_S = 5.0
-"""Seconds between commits while the broker does not acknowledge, and between tries of a file in trouble."""
+"""Seconds between commits while the broker does not acknowledge."""
 
-_MANY_ROWS = 1000
-_MANY_BYTES = 1024 * 1024
 _WAL_BYTES = 16 * 1024 * 1024
 
 
 class EventLog:
     """Appends from any thread, commits from one; see the module.
 
-    Ids count over the life of the log; rows that are appended before it is open begin at 1, and what the file holds
-    then lies before them.
+    Ids count over the life of the log. Those that are given before it is open are larger, and keep their order
+    behind what the file holds.
     """
 
     def __init__(
@@ -60,11 +61,11 @@ class EventLog:
         self._taken_over = False
         self._reachable = True
         self._committed_s = clock.monotonic()
-        self._retry_s: float | None = None
-        self._trouble: str | None = None
-        self._set_aside: str | None = None
-        self._stale = False
-        self._offset = 0
+        self._trouble = Trouble(f"The event log {self._path}")
+        self._damage: str | None = None
+        self._crowded = False
+        self._ahead = 0
+        self._waiting_s: float | None = None
 
     def append(self, device: str, sequence: int, time_s: float, payload: bytes) -> int:
         """Take in an event that is about to be published; its id."""
@@ -108,7 +109,41 @@ class EventLog:
         """The latest trouble with the store in a sentence, None while all is well."""
         if self._path is None:
             return "There is no state directory: events are kept in memory only."
-        return self._trouble or self._set_aside
+        crowded = (
+            f"Another program has been reading {self._path} for so long that it grows and grows: end that program."
+        )
+        return self._trouble.problem or (crowded if self._crowded else self._damage)
+
+    @property
+    def path(self) -> Path | None:
+        """The file, None where everything is in memory."""
+        return self._path
+
+    @property
+    def size_bytes(self) -> int:
+        """What the file takes on the disk, its journal included."""
+        if self._path is None:
+            return 0
+        files = (self._path, self._path.with_name(f"{self._path.name}-wal"))
+        return sum(file.stat().st_size for file in files if file.exists())
+
+    @property
+    def oldest_s(self) -> float | None:
+        """Monotonic time since which the oldest event waits, as far as this process knows; None while none does."""
+        with self._lock:
+            first = self._ledger.waiting.first_from(0)
+            row = None if first is None else self._ledger.fresh.get(first)
+            if first is None:
+                self._waiting_s = None
+            elif row is not None:
+                self._waiting_s = row.since_s
+            elif self._waiting_s is None:
+                self._waiting_s = self._clock.monotonic()
+            return self._waiting_s
+
+    def limit(self, *, commit_s: float, max_bytes: int, keep_s: float) -> None:
+        """Work with other limits from the next commit on."""
+        self._commit_s, self._max_bytes, self._keep_s = commit_s, max_bytes, keep_s
 
     def open(self) -> None:
         """Open the file, or set it aside, or do without for now; raises UsageError for a newer version's."""
@@ -116,24 +151,21 @@ class EventLog:
             try:
                 self._opened()
             except Unwritable as error:
-                self._in_trouble(error)
-                self._give_up_file()
+                self._trouble.begin(error, self._clock.monotonic())
 
     def due_s(self) -> float:
         """Monotonic time of the next commit: after `commit_s`, and within five seconds for what has not arrived."""
+        if self._trouble.retry_s is not None:
+            return self._trouble.retry_s
+        often_s = min(self._commit_s, _AWAY_S)
+        due_s = self._committed_s + (self._commit_s if self._reachable else often_s)
         with self._lock:
-            if self._retry_s is not None:
-                return self._retry_s
-            waited = min(self._commit_s, _AWAY_S)
-            due_s = self._committed_s + (self._commit_s if self._reachable else waited)
-            ledger = self._ledger
-            if self._path is not None:
-                if len(ledger.fresh) > _MANY_ROWS or ledger.fresh_bytes > _MANY_BYTES:
-                    return self._committed_s
-                oldest = ledger.waiting.first_from(ledger.committed + 1)
-                if oldest is not None and oldest in ledger.fresh:
-                    due_s = min(due_s, ledger.fresh[oldest].since_s + waited)
-            return due_s
+            if self._path is None:
+                return due_s
+            if self._ledger.much:
+                return self._committed_s
+            oldest_s = self._ledger.oldest_s
+        return due_s if oldest_s is None else min(due_s, oldest_s + often_s)
 
     def commit(self, *, reachable: bool, durable: bool = True) -> None:
         """Write what is new; without `durable` only how far the broker is, which a power cut may take back."""
@@ -143,7 +175,7 @@ class EventLog:
             with self._lock:
                 self._ledger.forget_delivered()
             self._committed_s = now_s
-        elif self._retry_s is None or now_s >= self._retry_s:
+        elif self._trouble.retry_s is None or now_s >= self._trouble.retry_s:
             self._attempt(reachable=reachable, durable=durable)
 
     def waiting(self, limit: int) -> list[Stored]:
@@ -157,22 +189,24 @@ class EventLog:
             try:
                 found = self._read(row_id for row_id in ids if row_id not in fresh)
             except Unwritable as error:
-                self._in_trouble(error)
-                self._give_up_file()
+                self._trouble.begin(error, self._clock.monotonic())
+                self._close_file()
                 continue
             except Damaged as error:
-                self._start_anew(error)
+                self._rescue(error)
                 continue
             with self._lock:
                 for row_id, row in fresh.items():
-                    found[row_id] = Readable(row.kind, self._origin_of(row), row.payload)
-                stored = self._hand_out({row_id: found[row_id] for row_id in ids})
+                    found[row_id] = Readable(row.kind, Origin(row.device, row.boot, row.sequence), row.payload)
+                stored = self._ledger.hand_out({row_id: found[row_id] for row_id in ids}, self._clock.time())
+            if len(stored) < len(ids):
+                logger.error("Some rows of the event log cannot be read: they count as dropped.")
             if stored or not ids:
                 return stored
 
     def may_replay(self) -> int:
         """How many more rows may be replayed before the next commit."""
-        if self._path is None or self._trouble is not None:
+        if self._path is None or self._trouble.problem is not None or self._crowded:
             return MAX_EXPOSED
         with self._lock:
             return max(0, MAX_EXPOSED - self._ledger.exposed)
@@ -182,53 +216,50 @@ class EventLog:
         if self._path is None:
             return
         self._attempt(reachable=False, durable=True)
-        if self._database is not None:
-            self._database.abandon()
-            self._database = None
+        self._close_file()
         with self._lock:
             lost = sum(row.kind == EVENT and row.id in self._ledger.waiting for row in self._ledger.fresh.values())
         if lost:
             logger.error("%d events could neither be delivered nor written and are lost.", lost)
 
     def _attempt(self, *, reachable: bool, durable: bool) -> None:
-        if self._stale:
-            self._give_up_file()
+        if self._trouble.problem is not None and not self._trouble.full:
+            self._close_file()
         try:
             self._write(self._opened(), reachable=reachable, durable=durable)
         except Damaged as error:
-            self._start_anew(error)
+            self._rescue(error)
         except Unwritable as error:
-            self._in_trouble(error)
+            self._trouble.begin(error, self._clock.monotonic())
         else:
-            self._recovered()
+            self._trouble.end()
 
     def _opened(self) -> Database:
-        if self._database is not None:
-            return self._database
         assert self._path is not None
-        database = Database(self._path, self._boot)
-        try:
-            cursor, announced = database.open(check=not self._taken_over)
-        except Damaged as error:
-            database.abandon()
-            self._put_aside(str(error))
-            cursor, announced = database.open()
-        except BaseException:
-            database.abandon()
-            raise
-        with self._lock:
+        if self._database is None:
+            database = Database(self._path, self._boot)
+            try:
+                take_place(self._path, self._clock.time())
+                cursor, announced = database.open(check=not self._taken_over)
+            except Damaged as error:
+                database.close()
+                self._set_aside(error, None)
+                cursor, announced = database.open(check=False)
+            except BaseException:
+                database.close()
+                raise
             if not self._taken_over:
-                self._offset = cursor.last if self._ledger.last else 0
-                self._ledger.take_over(cursor.shifted(-self._offset), [row_id - self._offset for row_id in announced])
-        database.offset = self._offset
-        self._taken_over = True
-        self._database = database
-        return database
+                with self._lock:
+                    self._ahead = self._ledger.take_over(cursor, announced)
+                self._taken_over = True
+            database.ahead = self._ahead
+            self._database = database
+        return self._database
 
     def _write(self, database: Database, *, reachable: bool, durable: bool) -> None:
         now_s = self._clock.monotonic()
-        crowded = database.wal_bytes > _WAL_BYTES
-        if crowded and not durable:
+        self._crowded = database.wal_bytes > _WAL_BYTES
+        if self._crowded and not durable:
             return
         with self._lock:
             batch = None
@@ -262,51 +293,34 @@ class EventLog:
         ids = list(row_ids)
         return self._database.read(ids) if ids and self._database is not None else {}
 
-    def _hand_out(self, found: dict[int, Readable | Unreadable]) -> list[Stored]:
-        stored = []
-        for row_id, row in found.items():
-            if isinstance(row, Unreadable):
-                self._ledger.drop(row_id, row.origin, UNREADABLE, self._clock.time())
-                logger.error("Row %d of the event log cannot be read: it counts as dropped.", row_id)
-            elif row_id in self._ledger.waiting:
-                self._ledger.handed_out(row_id, row.kind, row.origin)
-                stored.append(Stored(row_id, row.kind, row.origin.device, row.payload))
-        return stored
+    def _rescue(self, error: Damaged) -> None:
+        """The file turned out to be damaged while it was in use."""
+        self._close_file()
+        with self._lock:
+            before = self._ledger.on_disk()
+        try:
+            self._set_aside(error, before.shifted(self._ahead))
+            after, announced = self._opened().contents()
+        except Unwritable as trouble:
+            self._trouble.begin(trouble, self._clock.monotonic())
+            return
+        with self._lock:
+            self._ledger.take_losses(
+                before, after.shifted(-self._ahead), [row_id - self._ahead for row_id in announced]
+            )
 
-    def _start_anew(self, error: Damaged) -> None:
-        self._give_up_file()
-        self._put_aside(str(error))
-
-    def _put_aside(self, why: str) -> None:
+    def _set_aside(self, error: Damaged, cursor: Cursor | None) -> None:
         assert self._path is not None
-        stamp = datetime.fromtimestamp(self._clock.time(), UTC).strftime("%Y%m%dT%H%M%S")
-        aside = self._path.with_name(f"{self._path.name}.corrupt-{stamp}")
-        for end in ("", "-wal"):
-            old = self._path.with_name(self._path.name + end)
-            if old.exists():
-                old.rename(aside.with_name(aside.name + end))
-        self._set_aside = f"The event log was damaged ({why}) and is kept as {aside}; a new one was begun."
-        logger.error(self._set_aside)
+        try:
+            aside = rescue(self._path, self._boot, self._clock.time(), cursor=cursor)
+        except Unwritable as trouble:
+            raise Unwritable(f"it is damaged ({error}), and what it holds cannot be copied: {trouble}") from trouble
+        self._damage = (
+            f"The event log was damaged ({error}): what could be read was taken over, the old file is kept as {aside}."
+        )
+        logger.error(self._damage)
 
-    def _in_trouble(self, error: Unwritable) -> None:
-        self._stale = not error.full
-        problem = f"The event log {self._path} cannot be used now ({error}): events are kept in memory until it can."
-        if problem != self._trouble:
-            logger.error(problem)
-        self._trouble = problem
-        self._retry_s = self._clock.monotonic() + _AWAY_S
-
-    def _recovered(self) -> None:
-        if self._trouble is not None:
-            logger.warning("The event log %s can be used again.", self._path)
-        self._trouble = self._retry_s = None
-        self._stale = False
-
-    def _give_up_file(self) -> None:
+    def _close_file(self) -> None:
         if self._database is not None:
-            self._database.abandon()
+            self._database.close()
             self._database = None
-
-    @staticmethod
-    def _origin_of(row: Row) -> Origin:
-        return Origin(row.device, row.boot, row.sequence)

@@ -6,21 +6,31 @@ It does no I/O and knows no thread; the log guards it with a lock that is never 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from ampedge.records import DROPPED, EVENT
-from ampedge.store.announcements import MEMORY_FULL, Announcement, Key, Origin, announcement
+from ampedge.records import DROPPED, EVENT, Stored
+from ampedge.store.announcements import MEMORY_FULL, UNREADABLE, Announcement, Key, Origin, announcement
 from ampedge.store.cursor import Cursor
 from ampedge.store.ranges import Ranges
 from ampedge.store.retention import Shed
 from ampedge.store.rows import Row
+from ampedge.store.streams import Readable, Unreadable
 
 MAX_EXPOSED = 20
 """Rows that may be on disk as waiting and yet have been sent: the duplicates after a kill."""
+
+BEFORE_OPEN = 1 << 40
+"""Ids that are given before the file is open lie behind this one, and what the file holds before them."""
 
 LIVE_S = 1.0
 """A row that is younger is still in the hands of whoever made it and publishes it now."""
 
 MEMORY_BYTES = 16 * 1024 * 1024
 """What rows may take in memory while they cannot be written."""
+
+_ORIGINS = 1000
+"""How many rows' origins may be remembered although they are not on their way."""
+
+_MANY_ROWS = 1000
+_MANY_BYTES = 1024 * 1024
 
 _ROW_BYTES = 300
 """What a row takes beside its payload, roughly."""
@@ -51,8 +61,7 @@ class Ledger:
     """Rows up to `committed` are on disk; `fresh` ones are to be written, in place of what is there where need be."""
 
     def __init__(self, *, memory_bytes: int = MEMORY_BYTES, memory_only: bool = False) -> None:
-        self.last = 0
-        self.committed = 0
+        self.last = self.committed = 0 if memory_only else BEFORE_OPEN
         self.produced = self.delivered = self.dropped = 0
         self.waiting = Ranges()
         self.fresh: dict[int, Row] = {}
@@ -79,6 +88,17 @@ class Ledger:
     def exposed(self) -> int:
         """How many rows a kill of this moment would send twice."""
         return len(self._exposed)
+
+    @property
+    def much(self) -> bool:
+        """Whether so much is not on disk that it should be written before its time."""
+        return len(self.fresh) > _MANY_ROWS or self.fresh_bytes > _MANY_BYTES
+
+    @property
+    def oldest_s(self) -> float | None:
+        """When the oldest row came that is neither acknowledged nor on disk."""
+        oldest = self.waiting.first_from(self.committed + 1)
+        return None if oldest is None or oldest not in self.fresh else self.fresh[oldest].since_s
 
     def append(self, row: Row) -> None:
         """Take a new event in; its id is the one after `last`."""
@@ -158,14 +178,24 @@ class Ledger:
                 limit -= 1
             number = self.waiting.first_from(number + 1)
 
-    def handed_out(self, row_id: int, kind: int, origin: Origin) -> None:
-        """Remember where a row came from while it is on its way."""
-        if kind == DROPPED:
-            self._open = {key: said for key, said in self._open.items() if said.id != row_id}
-        else:
-            if len(self._origins) > 1000:
-                self._origins = {known: came for known, came in self._origins.items() if known in self._in_flight}
-            self._origins[row_id] = origin
+    def hand_out(self, found: Mapping[int, Readable | Unreadable], time_s: float) -> list[Stored]:
+        """The rows that are still wanted; an unreadable one is dropped."""
+        stored = []
+        for row_id, row in found.items():
+            if row_id not in self.waiting:
+                continue
+            if isinstance(row, Unreadable):
+                self.drop(row_id, row.origin, UNREADABLE, time_s)
+                continue
+            if row.kind == EVENT:
+                self._origins[row_id] = row.origin
+            else:  # what is on its way is not added to
+                self._open = {key: said for key, said in self._open.items() if said.id != row_id}
+            stored.append(Stored(row_id, row.kind, row.origin.device, row.payload))
+        if len(self._origins) > len(stored) + _ORIGINS:
+            wanted = self._in_flight | {row.id for row in stored}
+            self._origins = {row_id: origin for row_id, origin in self._origins.items() if row_id in wanted}
+        return stored
 
     def snapshot(self, *, rows: bool, reachable: bool, now_s: float) -> Batch:
         """What a commit shall write now; `landed` or `failed` must follow."""
@@ -219,29 +249,39 @@ class Ledger:
         for row_id in [row_id for row_id in self.fresh if row_id not in self.waiting]:
             self._remove(row_id)
 
-    def take_over(self, cursor: Cursor, announced: Iterable[int]) -> None:
-        """What an earlier life of the log left on disk, in ids that lie before all of this one."""
+    def take_over(self, cursor: Cursor, announced: Iterable[int]) -> int:
+        """What an earlier life of the log left on disk, its ids as they are there; what they are ahead of ours."""
+        early = self.last > BEFORE_OPEN
+        ahead = cursor.last - BEFORE_OPEN if early else 0
+        ours = cursor.shifted(-ahead)
+        for first, last in ours.waiting.pairs():
+            self.waiting.add_range(first, last)
+        self._announced.update(row_id - ahead for row_id in announced)
+        self.committed = ours.last
+        self.last = self.last if early else ours.last
         self.produced += cursor.produced
         self.delivered += cursor.delivered
         self.dropped += cursor.dropped
-        for first, last in cursor.waiting.pairs():
-            self.waiting.add_range(first, last)
-        self._announced.update(announced)
-        self.last = max(self.last, cursor.last)
-        self.committed = cursor.last
+        return ahead
+
+    def on_disk(self) -> Cursor:
+        """Where the broker stands as to what is on disk and not about to be replaced."""
+        cursor = self.snapshot(rows=False, reachable=False, now_s=0.0).cursor
+        self.failed()
+        for row_id in self.fresh:
+            cursor.waiting.discard(row_id)
+        return cursor
 
     def take_losses(self, before: Cursor, after: Cursor, announced: Iterable[int]) -> None:
-        """What is left of the rows on disk, after damage: what waited and is gone counts as dropped."""
-        lost = before.waiting
-        for first, last in after.waiting.pairs():
-            lost.remove_range(first, last)
-        for row_id in lost:
+        """What damage has left of `before`: what waited and is gone counts as dropped."""
+        for row_id in before.waiting.without(after.waiting):
             self.waiting.discard(row_id)
-            self._announced.discard(row_id)
             self._in_flight.discard(row_id)
-        self._announced.update(row_id for row_id in announced if row_id in self.waiting)
+            self._exposed.discard(row_id)
+        self._announced = {row_id for row_id in self._announced if row_id in self.waiting}
+        self._announced.update(announced)
+        self._open = {key: said for key, said in self._open.items() if said.id in self.fresh}
         self.dropped += after.dropped - before.dropped
-        self._open.clear()
         self.changed = True
 
     def _committable(self, now_s: float) -> int:

@@ -44,6 +44,11 @@ class Ranges:
         """The smallest number, None where there is none."""
         return self._firsts[0] if self._firsts else None
 
+    @property
+    def last(self) -> int | None:
+        """The largest number, None where there is none."""
+        return self._lasts[-1] if self._lasts else None
+
     def first_from(self, number: int) -> int | None:
         """The smallest one that is not below `number`."""
         at = bisect_left(self._lasts, number)
@@ -84,6 +89,13 @@ class Ranges:
         self._count += sum(last - first + 1 for first, last in pairs)
         self._firsts[begin:end] = [first for first, _ in pairs]
         self._lasts[begin:end] = [last for _, last in pairs]
+
+    def without(self, other: "Ranges") -> "Ranges":
+        """A copy without what is in the other."""
+        left = Ranges(self.pairs())
+        for first, last in other.pairs():
+            left.remove_range(first, last)
+        return left
 
     def up_to(self, number: int) -> "Ranges":
         """A copy without what is beyond `number`."""

@@ -133,20 +133,6 @@ def make_room(
     return Shed(tuple(dropped), tuple(merged), tuple(said.values()))
 
 
-def delete_streams(connection: "sqlite3.Connection") -> None:
-    """Delete the streams that no row is compressed against any more.
-
-    A stream's rows lie before the first one of its successor: the next one of the device, or of a later start.
-    """
-    low = _one(connection, "SELECT min(id) FROM events")
-    if low is not None:
-        connection.execute(
-            "DELETE FROM streams WHERE first < ?1 AND EXISTS ("
-            "SELECT 1 FROM streams AS later WHERE later.id > streams.id AND later.first <= ?1 AND (later.boot <> streams.boot OR later.device = streams.device))",
-            (low,),
-        )
-
-
 def _one(connection: "sqlite3.Connection", question: str, *values: int) -> int | None:
     row = connection.execute(question, values).fetchone()
     return None if row is None else row[0]

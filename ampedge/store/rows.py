@@ -1,6 +1,6 @@
 """A row of the event log: in memory as it was given, on disk compressed and with a checksum.
 
-Events of one service are almost alike, so each is compressed against the first one of its stream.
+Events of one service are almost alike, so each is compressed against the first one of its stream (`streams.py`).
 """
 
 import zlib
@@ -23,22 +23,6 @@ class Row:
     time_s: float
     payload: bytes
     since_s: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Stream:
-    """What up to a thousand rows on disk have in common."""
-
-    id: int
-    boot: str
-    device: str
-    first: int
-    dictionary: bytes
-
-    def crc(self) -> int:
-        """The checksum over all of it."""
-        head = f"{self.id} {self.first} {self.boot}\n{self.device}\n".encode()
-        return zlib.crc32(self.dictionary, zlib.crc32(head, 1))
 
 
 def compressed(payload: bytes, dictionary: bytes) -> bytes:

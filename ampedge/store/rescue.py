@@ -1,0 +1,159 @@
+"""A damaged log: what can still be read goes into a new file, and the old one is set aside.
+
+The new file takes its place only when it is whole, so this can be interrupted at any moment and goes on at the next
+start.
+"""
+
+import os
+import struct
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from ampedge.records import EVENT
+from ampedge.store.announcements import UNREADABLE, Announcement
+from ampedge.store.cursor import Cursor
+from ampedge.store.database import mapped
+from ampedge.store.draft import Draft
+from ampedge.store.pages import Pages
+from ampedge.store.ranges import Ranges
+from ampedge.store.rows import row_crc
+from ampedge.store.streams import Stream
+from ampedge.store.trouble import Unwritable
+
+_WHOLE = ".rescued"
+_EVENT_COLUMNS, _CURSOR_COLUMNS = 7, 9
+
+
+def rescue(path: Path, boot: str, time_s: float, *, cursor: Cursor | None = None) -> Path:
+    """Make a new log of what is left of this one; the name under which the old one is kept.
+
+    `cursor` is where the broker stands if anybody knows better than the file.
+    Without any, all that is found waits again: better twice than never.
+    """
+    draft, whole = _beside(path, ".draft"), _beside(path, _WHOLE)
+    with mapped():
+        try:
+            _refill(path, Draft(draft, boot), time_s, cursor, waiting_only=False)
+        except Unwritable as error:
+            if not error.full:
+                raise
+            _refill(path, Draft(draft, boot), time_s, cursor, waiting_only=True)
+        _sync(draft)
+        draft.rename(whole)
+        _sync(path.parent)
+    aside = take_place(path, time_s)
+    assert aside is not None
+    return aside
+
+
+def take_place(path: Path, time_s: float) -> Path | None:
+    """Let the new file of a rescue, if there is one, take the place of the old one; only the latest old one is kept."""
+    with mapped():
+        whole = _beside(path, _WHOLE)
+        if not whole.exists():
+            return None
+        stamp = datetime.fromtimestamp(time_s, UTC).strftime("%Y%m%dT%H%M%S")
+        aside = _beside(path, f".corrupt-{stamp}")
+        if path.exists():
+            for earlier in path.parent.glob(f"{path.name}.corrupt-*"):
+                earlier.unlink()
+            path.rename(aside)
+        if (wal := _beside(path, "-wal")).exists():
+            wal.rename(_beside(aside, "-wal"))
+        _beside(path, "-shm").unlink(missing_ok=True)
+        _sync(path.parent)
+        whole.rename(path)
+        _sync(path.parent)
+        return aside
+
+
+@dataclass(slots=True)
+class _Found:
+    """What the old file holds beside its events; `announcements` are the rows that take the place of dropped ones."""
+
+    streams: dict[int, Stream] = field(default_factory=dict)
+    announcements: list[list[Any]] = field(default_factory=list)
+    cursor: Cursor | None = None
+    serial: int = -1
+
+
+def _refill(path: Path, draft: Draft, time_s: float, cursor: Cursor | None, *, waiting_only: bool) -> None:
+    for end in ("", "-wal", "-shm"):
+        _beside(draft.path, end).unlink(missing_ok=True)
+    found = _Found()
+    try:
+        draft.begin()
+        with closing(Pages(path)) as pages:
+            wanted: Ranges | None = None
+            if waiting_only:
+                for _ in _events(pages, found):
+                    pass
+                wanted = None if (best := cursor or found.cursor) is None else best.waiting
+            draft.fill("events", (row for row in _events(pages, found) if wanted is None or row[0] in wanted))
+        draft.fill("events", found.announcements)
+        draft.fill("streams", (stream.columns() for stream in found.streams.values()))
+        draft.end(*_accounts(draft, cursor or found.cursor, time_s))
+    finally:
+        draft.close()
+
+
+def _accounts(draft: Draft, cursor: Cursor | None, time_s: float) -> tuple[Cursor, Announcement | None]:
+    """Where the broker stands in the new file; what waited and is gone counts as dropped, and is announced."""
+    draft.delete_unusable(last=None if cursor is None else cursor.last)
+    if cursor is None:
+        found, events = draft.there(Ranges([(1, 1 << 62)]))
+        return Cursor(found.last or 0, found, events, 0, 0), None
+    found, events = draft.there(cursor.waiting)
+    lost = cursor.waiting.without(found).last
+    missing = max(0, cursor.produced - cursor.delivered - cursor.dropped - events)
+    origin = draft.origin_near(lost) if missing and lost is not None else None
+    said = None
+    if origin is not None and lost is not None:
+        said = Announcement(lost, origin.device, origin.boot, None, None, missing, UNREADABLE, time_s)
+        found.add(lost)
+    dropped = cursor.dropped + missing
+    produced = cursor.delivered + dropped + events
+    return Cursor(cursor.last, found, produced, cursor.delivered, dropped), said
+
+
+def _events(pages: Pages, found: _Found) -> Iterator[list[Any]]:
+    """The rows whose checksum holds, as they are on disk; the rest of what holds goes to `found`."""
+    for row_id, columns in pages.records():
+        columns[:1] = [row_id]
+        if len(columns) == _CURSOR_COLUMNS:
+            known = Cursor.from_columns(columns)
+            if known is not None and known[1] > found.serial:
+                found.cursor, found.serial = known
+        elif len(columns) == _EVENT_COLUMNS and isinstance(columns[1], str):
+            stream = Stream.from_columns(columns)
+            if stream is not None and stream.dictionary is not None:
+                found.streams[stream.id] = stream
+        elif len(columns) == _EVENT_COLUMNS and _holds(columns):
+            if columns[1] == EVENT:
+                yield columns
+            else:
+                found.announcements.append(columns)
+
+
+def _holds(columns: list[Any]) -> bool:
+    row_id, kind, stream, sequence, time_s, packed, crc = columns
+    try:
+        return bool(row_crc(row_id, kind, stream, sequence, time_s, packed=packed) == crc)
+    except (TypeError, struct.error):
+        return False
+
+
+def _beside(path: Path, end: str) -> Path:
+    return path.with_name(path.name + end)
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
