@@ -1,31 +1,100 @@
-"""The live line that `serve` shows on a terminal."""
+"""What `serve` shows: log lines, and on a terminal live lines below them, one a device."""
 
-from rich.text import Text
+import sys
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
 
+from ampedge import log
+from ampedge.config import Config
 from ampedge.decision import in_percent
 from ampedge.records import UNKNOWN, Quality
-from ampedge.service.service import Snapshot
+from ampedge.service.device import DeviceLoop
+from ampedge.service.service import Service
+
+if TYPE_CHECKING:
+    from rich.live import Live
+    from rich.text import Text
 
 _STYLES = {Quality.GOOD: "green", Quality.UNCERTAIN: "yellow", Quality.BAD: "red"}
 
 
-def line(snapshot: Snapshot, normal: str) -> Text:
-    """The live line: label, confidence, quality, age, rate, broker."""
-    record = snapshot.record
+class Output:
+    """Where the log lines go, and the live lines above them on a terminal."""
+
+    def __init__(self, stack: ExitStack, config: Config, boot: str) -> None:
+        self._boot = boot
+        self._write: Callable[[str], object] | None = None
+        self._live: Live | None = None
+        if sys.stderr.isatty() and config.settings.log.format != "json":
+            from rich.console import Console
+            from rich.live import Live as Lines
+
+            console = Console(stderr=True)
+            self._write = lambda text: console.print(text, markup=False, highlight=False)
+            self._live = stack.enter_context(Lines(console=console, auto_refresh=False, transient=True))
+        self.configure(config)
+
+    def configure(self, config: Config) -> None:
+        """Log as the config says."""
+        settings = config.settings.log
+        file = config.path("log.file", settings.file)
+        log.set_up(
+            self._write,
+            form=settings.format,
+            file=None if file is None else Path(file),
+            max_bytes=int(settings.max_mb * 1e6),
+            backups=settings.backups,
+            boot=self._boot,
+        )
+
+    def show(self, service: Service) -> None:
+        """Draw the live lines anew, where there is a terminal."""
+        if self._live is not None:
+            self._live.update(lines(service), refresh=True)
+
+
+def lines(service: Service) -> "Text":
+    """What there is to see of each device, then of broker and log."""
+    from rich.text import Text
+
+    several = len(service.devices) > 1
     text = Text(no_wrap=True, overflow="ellipsis")
+    for loop in service.devices:
+        if several:
+            text.append(f" {loop.name} ", "bold")
+        text.append_text(_device(loop, service.normal_label))
+        text.append("\n" if several else "  ")
+    return text.append_text(_delivery(service))
+
+
+def _device(loop: DeviceLoop, normal: str) -> "Text":
+    from rich.text import Text
+
+    record = loop.latest
     if record is None:
-        return text.append("waiting for the first reading ...", "dim")
+        return Text("waiting for the first reading ...", "dim")
     style = "bold yellow" if record.label == UNKNOWN else "bold green" if record.label == normal else "bold red"
-    text.append(f" {record.label} ", style)
+    text = Text(f" {record.label} ", style)
     if record.confidence is not None:
-        text.append(f" {in_percent(record.confidence)} ")
+        text.append(f" {in_percent(record.confidence)} ", "not bold")
     text.append(f" {record.quality} ", _STYLES[record.quality])
     if record.reasons:
         text.append(f"({', '.join(record.reasons)}) ", "dim")
-    text.append(f" {snapshot.age_s:.1f} s ago  {snapshot.rate:.2g}/s  ", "dim")
-    text.append("MQTT connected" if snapshot.connected else "MQTT away", "dim" if snapshot.connected else "bold red")
-    if snapshot.dropped:
-        text.append(f", {snapshot.dropped} dropped", "red")
-    if snapshot.skipped:
-        text.append(f"  {snapshot.skipped} skipped", "red")
+    text.append(f" {loop.age_s():.1f} s ago  {loop.rate():.2g}/s", "dim")
+    if loop.poller.skipped:
+        text.append(f"  {loop.poller.skipped} skipped", "red")
+    return text
+
+
+def _delivery(service: Service) -> "Text":
+    from rich.text import Text
+
+    connected, counts = service.publisher.connected, service.log.counts
+    text = Text("MQTT connected" if connected else "MQTT away", "dim" if connected else "bold red")
+    if counts.waiting > 1:
+        text.append(f", {counts.waiting} waiting", "dim" if connected else "red")
+    if counts.dropped:
+        text.append(f", {counts.dropped} dropped", "red")
     return text

@@ -1,10 +1,14 @@
 """`ampedge serve`."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ampedge.cli import options
+
+if TYPE_CHECKING:
+    from ampedge.config import Config
+    from ampedge.model.bundle import Bundle
 
 
 def serve(
@@ -25,24 +29,32 @@ def serve(
         float | None,
         typer.Option("--settle-ms", help="Embedded slave: milliseconds after a write until a row is whole."),
     ] = None,
+    watch_model: Annotated[
+        bool, typer.Option("--watch-model", help="Take over a new bundle at the model's place while serve runs.")
+    ] = False,
+    state_dir: options.StateDir = None,
     config_file: options.ConfigFile = None,
 ) -> None:
-    """Poll the registers, infer, publish the label to MQTT, until told to stop."""
+    """Poll the registers, infer, publish the label to MQTT, until told to stop; SIGHUP reads config and model again."""
     from ampedge.cli.serving import run
-    from ampedge.service.service import Service
+    from ampedge.model.keeper import Keeper
     from ampedge.site_map import site_bundle
 
-    config = options.config_from(
-        config_file,
-        host=host,
-        port=port,
-        unit=unit,
-        broker=broker,
-        topic=topic,
-        model=model,
-        modbus__interval_s=interval,
-        modbus__slave=slave,
-        modbus__settle_ms=settle_ms,
-    )
-    bundle, which = site_bundle(config)
-    run(Service(config, bundle), which)
+    def load() -> "tuple[Config, Bundle, str]":
+        config = options.config_from(
+            config_file,
+            host=host,
+            port=port,
+            unit=unit,
+            broker=broker,
+            topic=topic,
+            model=model,
+            modbus__interval_s=interval,
+            modbus__slave=slave,
+            modbus__settle_ms=settle_ms,
+            watch_model=watch_model or None,
+            state_dir=state_dir,
+        )
+        return (config, *site_bundle(config, Keeper(config.state_dir)))
+
+    run(load)

@@ -1,79 +1,106 @@
-"""What `serve` does while it runs: waits to be told to stop, and says when the broker comes and goes."""
+"""What `serve` does while it runs: shows it, and does what signals and systemd ask for."""
 
+import secrets
+import select
 import signal
-import sys
-import threading
+import socket
 from collections.abc import Callable
 from contextlib import ExitStack
 
-from ampedge import log
+from ampedge import notify
+from ampedge.cli.live import Output
+from ampedge.cli.serve_watch import REFRESH_S, BrokerWatch, Watchdog
+from ampedge.config import Config
 from ampedge.errors import AmpedgeError
 from ampedge.log import logger
-from ampedge.service.service import Service, Snapshot
+from ampedge.model.bundle import Bundle
+from ampedge.model.keeper import Keeper
+from ampedge.service.model_watch import ModelWatch
+from ampedge.service.observer import observe
+from ampedge.service.service import Service
+from ampedge.service.status import StatusSocket
 
-_REFRESH_S = 0.25
-_PATIENCE_S = 3.0
-
-
-def run(service: Service, model: str) -> None:
-    """Run the service until SIGINT or SIGTERM; raises AmpedgeError where it cannot start."""
-    stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
-    with ExitStack() as shown:
-        show = _live_line(shown, service) if sys.stderr.isatty() else _log_lines()
-        logger.info(model)
-        watch = BrokerWatch()
-        shown.enter_context(service)
-        while not stop.wait(_REFRESH_S):
-            snapshot = service.snapshot()
-            watch.look(snapshot, service)
-            show(snapshot)
-            if not service.alive:
-                raise AmpedgeError("The poller stopped; see the log above.", "Report it with that traceback.")
-    snapshot = service.snapshot()
-    logger.info(
-        "Stopped after %d events: %d delivered, %d dropped.", snapshot.events, snapshot.delivered, snapshot.dropped
-    )
+Load = Callable[[], tuple[Config, Bundle, str]]
+"""Reads config and model as at the start; raises AmpedgeError."""
 
 
-def _log_lines() -> Callable[[Snapshot], None]:
-    log.set_up()
-    return lambda _: None
+class Signals:
+    """What this process is asked to do; a second request to stop ends it at once.
 
-
-def _live_line(shown: ExitStack, service: Service) -> Callable[[Snapshot], None]:
-    from rich.console import Console
-    from rich.live import Live
-
-    from ampedge.cli.live import line
-
-    console = Console(stderr=True)
-    log.set_up(lambda text: console.print(text, markup=False, highlight=False))
-    live = shown.enter_context(Live(console=console, auto_refresh=False, transient=True))
-    return lambda snapshot: live.update(line(snapshot, service.origin.normal_label), refresh=True)
-
-
-class BrokerWatch:
-    """Says once that the broker is away and once that it is back."""
+    The handlers only set flags: one that takes a lock could meet it held by the very thread that it interrupts.
+    """
 
     def __init__(self) -> None:
-        self._looks = 0
-        self._said_away = False
-        self._said_here = False
+        self.stop = False
+        self._reload = False
+        self._wake, told = socket.socketpair()
+        self._told = told
+        self._wake.setblocking(False)
+        told.setblocking(False)
+        signal.set_wakeup_fd(told.fileno(), warn_on_full_buffer=False)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._on_stop)
+        if hasattr(signal, "SIGHUP"):
+            signal.signal(signal.SIGHUP, self._on_reload)
 
-    def look(self, snapshot: Snapshot, service: Service) -> None:
-        """Take note of the state and log a change."""
-        self._looks += 1
-        if snapshot.connected:
-            if not self._said_here:
-                logger.info("Publishing to %s, topic %s.", service.broker, service.topic)
-            self._said_here, self._said_away = True, False
-        elif not self._said_away and (self._said_here or self._looks * _REFRESH_S >= _PATIENCE_S):
-            logger.warning(
-                "No MQTT broker at %s: %s Start one (sudo apt install mosquitto) and give it with --broker HOST:PORT, "
-                "or try `ampedge serve --broker embedded`. Polling goes on; what is not sent is dropped and counted.",
-                service.broker,
-                snapshot.problem or "it does not answer.",
-            )
-            self._said_away, self._said_here = True, False
+    def wait(self, timeout_s: float) -> None:
+        """Wait, or less long where something is asked."""
+        if select.select([self._wake], [], [], timeout_s)[0]:
+            self._wake.recv(64)
+
+    def take_reload(self) -> bool:
+        """Whether a reload has been asked for since the last call."""
+        asked, self._reload = self._reload, False
+        return asked
+
+    def _on_stop(self, number: int, _frame: object) -> None:
+        self.stop = True
+        signal.signal(number, signal.SIG_DFL)
+
+    def _on_reload(self, _number: int, _frame: object) -> None:
+        self._reload = True
+
+
+def run(load: Load) -> None:
+    """Run the service until SIGINT or SIGTERM; raises AmpedgeError where it cannot start, or fails again and again."""
+    signals = Signals()
+    config, bundle, said = load()
+    with ExitStack() as stack:
+        boot = secrets.token_hex(8)
+        output = Output(stack, config, boot)
+        service = stack.enter_context(Service(config, bundle, boot=boot))
+        models = ModelWatch(service, Keeper(config.state_dir), said)
+        status = StatusSocket(service.state.path, lambda: observe(service, models).as_dict())
+        stack.enter_context(status)
+        watch, watchdog = BrokerWatch(), Watchdog(service)
+        notify.ready()
+        while not signals.stop:
+            signals.wait(REFRESH_S)
+            if signals.take_reload():
+                reload(service, models, output, load)
+            service.turn()
+            models.turn()
+            watch.look(service)
+            watchdog.turn()
+            output.show(service)
+            if service.failed is not None:
+                raise service.failed
+        notify.stopping()
+    counts = service.log.counts
+    produced = sum(loop.events for loop in service.devices)
+    logger.info("Stopped after %d events; %d wait for the broker.", produced, counts.waiting)
+
+
+def reload(service: Service, models: ModelWatch, output: Output, load: Load) -> None:
+    """Read config and model again; what is wrong with them is logged, and the old ones go on."""
+    notify.reloading()
+    try:
+        config, bundle, said = load()
+        service.reload(config, bundle)
+    except AmpedgeError as error:
+        logger.error("Not reloaded, everything goes on as before: %s %s", error.problem, error.remedy)
+    else:
+        output.configure(config)
+        models.loaded(said)
+        logger.info("Reloaded.")
+    notify.ready()

@@ -15,7 +15,6 @@ from ampedge.clock import Cadence, Clock
 from ampedge.modbus.source import Backoff
 from ampedge.records import Frame, Record
 
-
 _TURN_S = 5.0
 """How long a wait lasts at most, so that it can be told from a loop that hangs."""
 

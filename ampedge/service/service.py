@@ -1,73 +1,32 @@
-"""The service: one device's poller, the pipeline, the publisher, and the slave where we host it.
+"""The service: one loop a device, the loop of the event log, the connection to the broker, the slave where we host it.
 
-Threads: one polls, infers and sends; one keeps the connection to the broker up and reads from it;
-the caller's waits and shows.
-Nothing here exits because a device or a broker is away.
+Nothing here exits because a device, a broker or a card is away, and none of the loops waits for another.
 The slave and the broker are imported only where they are hosted, which is not in the field.
 """
 
 import secrets
-import threading
-import time
-from collections import deque
-from collections.abc import Iterable
 from contextlib import ExitStack
-from dataclasses import dataclass
 from types import TracebackType
 
-from ampedge.clock import SystemClock
-from ampedge.config import EMBEDDED_BROKER, Config
-from ampedge.decision import in_percent
-from ampedge.errors import ConfigError, did_you_mean
+from ampedge.clock import Clock, SystemClock, synchronised
+from ampedge.config import EMBEDDED_BROKER, Config, Device
+from ampedge.errors import AmpedgeError, ConfigError, UsageError, did_you_mean
 from ampedge.log import logger
-from ampedge.modbus.client import Master
-from ampedge.modbus.source import ModbusSource
 from ampedge.model.bundle import Bundle
+from ampedge.mqtt.identity import client_id
 from ampedge.mqtt.publisher import Publisher
-from ampedge.pipeline import Pipeline
-from ampedge.records import UNKNOWN, Record
-from ampedge.service.hosting import hosts_slave, reachable
-from ampedge.service.poller import Poller
-from ampedge.wire import Origin, event_payload
+from ampedge.service.delivery import Delivery
+from ampedge.service.device import Brain, DeviceLoop, brain_for
+from ampedge.service.hosting import hosts_slave
+from ampedge.service.supervisor import Supervisor
+from ampedge.store.event_log import EventLog
+from ampedge.store.state_dir import StateDirectory
 
-_STOP_S = 1.0
-_BROKER_S = 1.0
-_RATE_EVENTS = 20
-
-
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """How the service stands, for whoever shows it; `record` is the latest one, None before the first."""
-
-    record: Record | None
-    age_s: float
-    events: int
-    rate: float
-    skipped: int
-    connected: bool
-    delivered: int
-    dropped: int
-    problem: str | None
-
-
-class _Receipts:
-    """Counts what became of each event, until the event log does."""
-
-    def __init__(self) -> None:
-        self.delivered = 0
-        self.dropped = 0
-
-    def sent(self, row_id: int) -> None:
-        pass
-
-    def acknowledged(self, row_id: int) -> None:  # noqa: ARG002
-        self.delivered += 1
-
-    def returned(self, row_ids: Iterable[int]) -> None:
-        self.dropped += len(list(row_ids))
-
-    def rejected(self, row_id: int, reason: str) -> None:  # noqa: ARG002
-        self.dropped += 1
+_STOP_POLLS_S = 0.4
+_STOP_BROKER_S = 0.8
+_STOP_LOG_S = 1.0
+_SYNC_S = 1.0
+_JUMP_S = 60.0
 
 
 class Service:
@@ -77,48 +36,46 @@ class Service:
     Raises ModelRefusedError, UsageError, InUseError.
     """
 
-    def __init__(self, config: Config, bundle: Bundle) -> None:
-        settings = config.settings
-        self._config = config
-        self._clock = SystemClock()
-        self._pipeline = Pipeline(bundle, config.datamap, min_confidence=settings.decision.min_confidence)
-        manifest = bundle.manifest
-        self.origin = Origin(
-            device=settings.device,
-            boot=secrets.token_hex(8),
-            model_name=manifest.name,
-            model_version=manifest.version,
-            classes=bundle.classes,
-            normal_label=normal_label(config, bundle),
-            interval_s=settings.modbus.interval_s,
-        )
-        self.broker = f"{config.mqtt.host}:{config.mqtt.port}"
-        self.topic = settings.mqtt.topic
-        self._receipts = _Receipts()
-        self.publisher = Publisher(
-            config.mqtt,
-            password=config.password(),
-            client_id=config.mqtt.client_id or f"ampedge{secrets.token_hex(6)}",
-            devices=[settings.device],
-            receipts=self._receipts,
-        )
-        self._poller: Poller | None = None
-        self._thread = threading.Thread(target=self._poll, name="poller", daemon=True)
-        self._latest: Record | None = None
-        self._sequence = 0
-        self._online: bool | None = None
-        self._emitted_s: deque[float] = deque(maxlen=_RATE_EVENTS)
+    def __init__(self, config: Config, bundle: Bundle, *, boot: str | None = None, clock: Clock | None = None) -> None:
+        self.config = config
+        self.bundle = bundle
+        self.boot = boot or secrets.token_hex(8)
+        self.devices: tuple[DeviceLoop, ...] = ()
+        self.clock = clock or SystemClock()
+        self.normal_label = normal_label(config, bundle)
+        self.supervisor = Supervisor(self.clock)
+        self.state = StateDirectory(config.state_dir)
+        self.time_synced = synchronised()
+        self._synced_s = self.clock.monotonic()
+        self._offset_s = self.clock.time() - self._synced_s
+        self._jumped = False
+        self._hosted = False
+        self._started = ExitStack()
+        self._brains = self._brains_for(config, bundle)
 
     def __enter__(self) -> "Service":
         with ExitStack() as started:
-            if self._config.settings.mqtt.host == EMBEDDED_BROKER:
-                self._run_broker(started)
-            host, port = self._find_slave(started)
-            self._poller = self._make_poller(host, port)
+            started.enter_context(self.state)
+            self._host(started)
+            self.started_s = self.clock.monotonic()
+            store = self.config.settings.store
+            self.log = EventLog(
+                self.state.path,
+                boot=self.boot,
+                clock=self.clock,
+                commit_s=store.commit_s,
+                max_bytes=int(store.max_mb * 1e6),
+                keep_s=store.keep_days * 86400,
+                time_is_believed=lambda: self.time_synced is True or not self._jumped,
+            )
+            self.publisher = self._make_publisher(self.config)
+            self.delivery = Delivery(self.log, self.publisher, boot=self.boot, clock=self.clock)
+            self.devices = tuple(self._make_loop(self.config, device) for device in self.config.devices)
             self.publisher.start()
-            started.callback(self.publisher.stop, _STOP_S)
-            self._thread.start()
-            started.callback(self._stop_polling)
+            self.supervisor.start(self.delivery)
+            for loop in self.devices:
+                self.supervisor.start(loop)
+            started.callback(self._stop)
             self._started = started.pop_all()
         return self
 
@@ -127,100 +84,171 @@ class Service:
     ) -> None:
         self._started.close()
 
-    def _run_broker(self, started: ExitStack) -> None:
-        from ampedge.mqtt.broker import EmbeddedBroker
+    @property
+    def broker(self) -> str:
+        """The broker's address, for people."""
+        return f"{self.config.mqtt.host}:{self.config.mqtt.port}"
 
-        broker = EmbeddedBroker(port=self._config.mqtt.port)
-        broker.start()
-        started.callback(broker.stop)
-        logger.info("Running a broker at %s, for trying things.", self.broker)
+    @property
+    def failed(self) -> AmpedgeError | None:
+        """Why the service cannot go on, None while it can; then somebody must mend something or start it anew."""
+        if self.supervisor.failed is None:
+            return self.delivery.refused
+        return AmpedgeError(
+            f"The loop {self.supervisor.failed} failed again and again; see the log above.",
+            "Start the service anew, and report it with those tracebacks.",
+        )
 
-    def _find_slave(self, started: ExitStack) -> tuple[str, int]:
-        """The address to poll; hosts the slave there where that is ours to do."""
-        host, port = self._config.device.host, self._config.device.port
-        hosted, sentence = hosts_slave(self._config)
-        if hosted:
+    def stalled(self) -> list[str]:
+        """The loops that no longer turn."""
+        return self.supervisor.stalled()
+
+    def turn(self) -> None:
+        """What has to be looked at now and then; called about four times a second."""
+        now_s = self.clock.monotonic()
+        if now_s - self._synced_s < _SYNC_S:
+            return
+        self._synced_s = now_s
+        self.time_synced = synchronised()
+        offset_s = self.clock.time() - now_s
+        if abs(offset_s - self._offset_s) > _JUMP_S:
+            logger.warning("The clock was set by %+.0f s; intervals are not affected.", offset_s - self._offset_s)
+            self._jumped = True
+            self._offset_s = offset_s
+        if self.time_synced:
+            self.delivery.offset_s = offset_s
+
+    def think_with(self, bundle: Bundle) -> None:
+        """Run this model from each device's next cycle on; raises ModelRefusedError and leaves the old one."""
+        brains = self._brains_for(self.config, bundle)
+        self.normal_label = normal_label(self.config, bundle)
+        self.bundle = bundle
+        self._brains = brains
+        for loop in self.devices:
+            loop.think_with(brains[loop.name])
+
+    def reload(self, config: Config, bundle: Bundle) -> None:
+        """Take over another config: what it leaves as it was keeps running, events go on counting.
+
+        Raises ConfigError, UsageError or ModelRefusedError, and then nothing has changed.
+        """
+        self._check_reload(config)
+        brains = self._brains_for(config, bundle)
+        normal = normal_label(config, bundle)
+        old, previous = self.config, self.publisher
+        told = (config.mqtt, config.password(), [device.name for device in config.devices])
+        publisher = None
+        if told != (old.mqtt, self._password, [loop.name for loop in self.devices]):
+            publisher = self._make_publisher(config)
+        self.config, self.bundle, self.normal_label, self._brains = config, bundle, normal, brains
+        if publisher is not None:
+            self._replace_publisher(publisher, previous)
+        self._replace_devices(config, old)
+        store = config.settings.store
+        self.log.limit(commit_s=store.commit_s, max_bytes=int(store.max_mb * 1e6), keep_s=store.keep_days * 86400)
+
+    def _check_reload(self, config: Config) -> None:
+        old = self.config
+        if config.state_dir != old.state_dir:
+            raise UsageError("state_dir cannot change while serve runs.", "Restart it.")
+        hosts_broker = EMBEDDED_BROKER in (old.settings.mqtt.host, config.settings.mqtt.host)
+        if hosts_broker and config.settings.mqtt != old.settings.mqtt:
+            raise UsageError("The embedded broker cannot change while serve runs.", "Restart it.")
+        if self._hosted and (config.devices != old.devices or config.settings.modbus != old.settings.modbus):
+            raise UsageError("The slave that serve hosts cannot change while it runs.", "Restart it.")
+
+    def _replace_publisher(self, publisher: Publisher, previous: Publisher) -> None:
+        previous.stop(_STOP_BROKER_S)
+        self.publisher = publisher
+        self.delivery.use(publisher)
+        for loop in self.devices:
+            if loop.online is not None:
+                publisher.announce(loop.name, loop.online)
+        publisher.start()
+
+    def _replace_devices(self, config: Config, old: Config) -> None:
+        known = {loop.name: loop for loop in self.devices}
+        same = {device.name for device in old.devices if device in config.devices}
+        if _rhythm(config) != _rhythm(old):
+            same.clear()
+        gone = [loop for name, loop in known.items() if name not in same]
+        self.supervisor.stop(*gone, timeout_s=_STOP_POLLS_S) if gone else None
+        loops = []
+        for device in config.devices:
+            if device.name in same:
+                loop = known[device.name]
+                loop.think_with(self._brains[device.name])
+            else:
+                loop = self._make_loop(config, device)
+                if device.name in known:
+                    loop.continue_from(known[device.name])
+            loops.append(loop)
+        self.devices = tuple(loops)
+        for loop in loops:
+            if loop.name not in same:
+                self.supervisor.start(loop)
+
+    def _brains_for(self, config: Config, bundle: Bundle) -> dict[str, Brain]:
+        normal = normal_label(config, bundle)
+        return {
+            device.name: brain_for(device, config, bundle, self.boot, normal_label=normal) for device in config.devices
+        }
+
+    def _make_publisher(self, config: Config) -> Publisher:
+        self._password = config.password()
+        return Publisher(
+            config.mqtt,
+            password=self._password,
+            client_id=client_id(config.mqtt, self.state.path),
+            devices=[device.name for device in config.devices],
+            receipts=self.log,
+        )
+
+    def _make_loop(self, config: Config, device: Device) -> DeviceLoop:
+        return DeviceLoop(
+            device,
+            self._brains[device.name],
+            config,
+            delivery=self.delivery,
+            clock=self.clock,
+            time_synced=lambda: self.time_synced,
+        )
+
+    def _host(self, started: ExitStack) -> None:
+        """Run the broker and the slave where they are ours to run."""
+        if self.config.settings.mqtt.host == EMBEDDED_BROKER:
+            from ampedge.mqtt.broker import EmbeddedBroker
+
+            broker = EmbeddedBroker(port=self.config.mqtt.port)
+            broker.start()
+            started.callback(broker.stop)
+            logger.info("Running a broker at %s, for trying things.", self.broker)
+        if self.config.settings.devices:
+            return
+        device = self.config.device
+        self._hosted, sentence = hosts_slave(self.config)
+        if self._hosted:
             from ampedge.modbus.slave import EmbeddedSlave
 
-            slave = EmbeddedSlave(host, port, self._pipeline.datamap, on_write=self._written)
+            datamap = self._brains[device.name].pipeline.datamap
+            slave = EmbeddedSlave(device.host, device.port, datamap, on_write=self._written)
             slave.start()
             started.callback(slave.stop)
         logger.info(sentence)
-        return reachable(host), port
-
-    def _make_poller(self, host: str, port: int) -> Poller:
-        settings = self._config.settings
-        modbus = settings.modbus
-        master = Master(host, port, unit=modbus.unit, timeout_s=modbus.timeout_s)
-        source = ModbusSource(master, self._pipeline.datamap, device=settings.device, clock=self._clock)
-        logger.info("Reading %s of unit %d every %g s.", source.plan.describe(), modbus.unit, modbus.interval_s)
-        return Poller(
-            source,
-            self._pipeline.run,
-            self._emit,
-            interval_s=modbus.interval_s,
-            heartbeat_s=settings.mqtt.heartbeat_s,
-            settle_s=modbus.settle_ms / 1000,
-            clock=self._clock,
-        )
-
-    def _stop_polling(self) -> None:
-        assert self._poller is not None
-        self._poller.stop()
-        self._thread.join(_STOP_S / 2)  # a poll that hangs does not hold up the stop
-
-    @property
-    def alive(self) -> bool:
-        """Whether the poller runs; if it does not, nobody may go on believing the last label."""
-        return self._thread.is_alive()
-
-    def snapshot(self) -> Snapshot:
-        """How the service stands now."""
-        emitted_s = tuple(self._emitted_s)
-        return Snapshot(
-            record=self._latest,
-            age_s=self._clock.monotonic() - emitted_s[-1] if emitted_s else 0.0,
-            events=self._sequence,
-            rate=_rate(emitted_s),
-            skipped=0 if self._poller is None else self._poller.skipped,
-            connected=self.publisher.connected,
-            delivered=self._receipts.delivered,
-            dropped=self._receipts.dropped,
-            problem=self.publisher.problem,
-        )
-
-    def _poll(self) -> None:
-        assert self._poller is not None
-        try:
-            self._await_broker()
-            self._poller.run_forever()
-        except Exception:
-            logger.exception("The poller stopped because of a bug.")
-
-    def _await_broker(self) -> None:
-        """Give a broker that is there the moment it needs, so that the first label is not lost."""
-        until_s = self._clock.monotonic() + _BROKER_S
-        publisher = self.publisher
-        while not publisher.connected and publisher.problem is None and self._clock.monotonic() < until_s:
-            time.sleep(0.001)
 
     def _written(self) -> None:
-        if self._poller is not None:
-            self._poller.written()
+        for loop in self.devices:
+            loop.poller.written()
 
-    def _emit(self, record: Record) -> None:
-        online = record.frame.failure is None
-        if online is not self._online:
-            self._online = online
-            self.publisher.announce(self.origin.device, online)
-        event = event_payload(record, self.origin, self._sequence)
-        if not self.publisher.publish(self.origin.device, record.label, event, self._sequence):
-            self._receipts.dropped += 1
-        self._sequence += 1
-        self._emitted_s.append(self._clock.monotonic())
-        previous, self._latest = self._latest, record
-        if previous is None or _said(previous) != _said(record):
-            logger.info("%s", sentence(record))
+    def _stop(self) -> None:
+        """Stop polling, write what is left, say `offline`, all within about two seconds."""
+        self.supervisor.close()
+        late = self.supervisor.stop(*self.devices, timeout_s=_STOP_POLLS_S)  # a poll that hangs does not hold it up
+        self.delivery.hurry()
+        self.publisher.stop(_STOP_BROKER_S)
+        late += self.supervisor.stop(self.delivery, timeout_s=_STOP_LOG_S)
+        if late:
+            logger.warning("Stopped without waiting for %s.", ", ".join(late))
 
 
 def normal_label(config: Config, bundle: Bundle) -> str:
@@ -234,19 +262,5 @@ def normal_label(config: Config, bundle: Bundle) -> str:
     return given or bundle.manifest.normal_label
 
 
-def sentence(record: Record) -> str:
-    """The record in a line, for people."""
-    confidence = "" if record.confidence is None else f" {in_percent(record.confidence)}"
-    said = f"{record.label}{confidence if record.label != UNKNOWN else ''}, quality {record.quality}"
-    if record.reasons:
-        said += f" ({', '.join(record.reasons)})"
-    return f"{said}. {record.frame.detail}" if record.frame.detail else f"{said}."
-
-
-def _rate(times_s: tuple[float, ...]) -> float:
-    """Events a second among the latest ones."""
-    return (len(times_s) - 1) / (times_s[-1] - times_s[0]) if len(times_s) > 1 else 0.0
-
-
-def _said(record: Record) -> tuple[object, ...]:
-    return record.label, record.quality, record.reasons, record.frame.detail
+def _rhythm(config: Config) -> tuple[float, float]:
+    return config.settings.mqtt.heartbeat_s, config.settings.modbus.settle_ms

@@ -104,7 +104,7 @@ class _World(FakeClock):
         if local.tm_year < 1970 or frame.monotonic_s > self.monotonic_s:
             self.outcome.wrong += 1
 
-    def wait(self, condition: threading.Condition, timeout_s: float) -> None:  # noqa: ARG002
+    def wait(self, condition: threading.Condition, timeout_s: float) -> None:
         if timeout_s <= 0:
             self.outcome.wrong += 1
         self.advance(timeout_s)
