@@ -10,6 +10,8 @@ from typing import Any
 
 SCHEMA_VERSION = 1
 
+UNSYNCHRONISED = "The clock of this machine is not synchronised, so the times of events may be wrong."
+
 SILENT_S = 30.0
 """Waiting events and no acknowledgement for so long is trouble."""
 
@@ -161,7 +163,7 @@ def _of_log(log: LogState) -> Iterator[str]:
 
 def _of_rest(snapshot: Snapshot) -> Iterator[str]:
     if snapshot.time_synced is False:
-        yield "The clock of this machine is not synchronised, so the times of events may be wrong."
+        yield UNSYNCHRONISED
     if snapshot.model.problem is not None:
         yield snapshot.model.problem
     for loop in snapshot.loops:
