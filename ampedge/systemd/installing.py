@@ -87,7 +87,7 @@ def secrets_path(name: str) -> str:
 def check_installed_config(machine: Machine, name: str) -> None:
     """Raise ConfigError where the service would not start with its config as it is now."""
     file = machine.at(config_path(name))
-    load_config(file, environment=_environment(machine, name))
+    load_config(file, environment=service_environment(machine, name))
 
 
 def plan(
@@ -105,7 +105,7 @@ def plan(
     file = file or next((found for found in (Path(DEFAULT_FILE), installed) if found.is_file()), Path(DEFAULT_FILE))
     if model is None and file == installed and machine.at(_model_path(name)).exists():
         model = str(machine.at(_model_path(name)))
-    config = load_config(file, {"model": model}, environment=_environment(machine, name))
+    config = load_config(file, {"model": model}, environment=service_environment(machine, name))
     bundle, which = site_bundle(config)
     for device in config.devices:
         if device.datamap is not None:
@@ -249,7 +249,7 @@ def _hosts_low_port(config: Config, is_local: Callable[[str], bool]) -> bool:
     return slave == "embedded" or is_local(config.device.host)
 
 
-def _environment(machine: Machine, name: str) -> dict[str, str]:
+def service_environment(machine: Machine, name: str) -> dict[str, str]:
     """The variables of the secrets file, as systemd reads them; none where this user may not read it."""
     try:
         lines = machine.at(secrets_path(name)).read_text("utf-8").splitlines()
