@@ -1,13 +1,13 @@
 """`ampedge serve` while it runs: signals, systemd's socket, a config that changes, a model that changes."""
 
 import json
-import os
 import shutil
 import signal
 import socket
-import subprocess
+import sqlite3
 import time
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ import pytest
 
 from ampedge.service.status import read_status
 from tests.support.bundles import tiny_bundle, tiny_row
-from tests.support.cli import command, environment, run_cli
+from tests.support.cli import command, run_cli
 from tests.support.event_schema import valid_event
 from tests.support.mosquitto import Mosquitto, MosquittoSub, free_port
 from tests.support.scripted_slave import ScriptedSlave, registers
@@ -135,7 +135,7 @@ def test_a_dead_device_delays_no_other(tmp_path: Path, mosquitto: Mosquitto, gol
             wait_until(lambda: len(events(sub, "plant/fine/label")) >= 20, what="twenty events")
             wait_until(lambda: events(sub, "plant/mute/label"), what="the mute device to be told of")
             times = [event["monotonic_s"] for event in events(sub, "plant/fine/label")]
-            gaps = [later - earlier for earlier, later in zip(times, times[1:], strict=False)]
+            gaps = [later - earlier for earlier, later in pairwise(times)]
             assert sorted(gaps)[len(gaps) // 2] == pytest.approx(0.1, abs=0.01)
             assert max(gaps) < 0.25
             assert sub.on("plant/status/fine") == ["online"]
@@ -263,9 +263,7 @@ def test_a_log_of_a_newer_version_is_refused_and_left_alone(tmp_path: Path) -> N
     with Serve(tmp_path, ready="Reading") as serve:
         assert serve.stop() == 0
     file = tmp_path / "ampedge-state" / "events.db"
-    subprocess.run(["sqlite3", file, "PRAGMA user_version = 99"], check=True) if shutil.which("sqlite3") else _newer(
-        file
-    )
+    _newer(file)
     before = file.read_bytes()
     done = run_cli("serve", "--port", free_port(), cwd=tmp_path, timeout_s=20)
     assert done.returncode == 2
@@ -274,8 +272,6 @@ def test_a_log_of_a_newer_version_is_refused_and_left_alone(tmp_path: Path) -> N
 
 
 def _newer(file: Path) -> None:
-    import sqlite3
-
     with sqlite3.connect(file) as database:
         database.execute("PRAGMA user_version = 99")
     database.close()
@@ -293,11 +289,10 @@ def test_logs_are_json_lines_and_go_to_a_rotated_file(tmp_path: Path, mosquitto:
     lines = (tmp_path / "serve.log").read_text().splitlines()
     assert all(json.loads(line)["level"] for line in lines)
     assert {path.name for path in tmp_path.glob("own.log*")} == {"own.log", "own.log.1", "own.log.2"}
-    assert os.path.getsize(tmp_path / "own.log.1") <= 1100
+    assert (tmp_path / "own.log.1").stat().st_size <= 1100
 
 
 def test_the_format_of_the_log_is_as_configured(tmp_path: Path) -> None:
     with Serve(tmp_path, env={"AMPEDGE_LOG__FORMAT": "human"}, ready="Reading") as serve:
         assert serve.stop() == 0
     assert not (tmp_path / "serve.log").read_text().startswith(("{", "<"))
-    assert environment()

@@ -74,10 +74,10 @@ def main() -> None:
     parser.add_argument("--polls", type=int, default=600_000)
     outcome = run(parser.parse_args().polls)
     print(
-        f"{outcome.polls} polls in {outcome.seconds:.0f} s: memory grew by {outcome.growth_mb:.3f} MB per 100,000 polls "
-        f"to {outcome.resident_mb:.1f} MB; threads {outcome.threads[0]} to {outcome.threads[1]}, descriptors "
-        f"{outcome.descriptors[0]} to {outcome.descriptors[1]}; {outcome.produced} events = {outcome.delivered} delivered "
-        f"+ {outcome.dropped} dropped + {outcome.waiting} waiting"
+        f"{outcome.polls} polls in {outcome.seconds:.0f} s: memory grew by {outcome.growth_mb:.3f} MB per 100,000, "
+        f"to {outcome.resident_mb:.1f} MB; threads {outcome.threads[0]} to {outcome.threads[1]}, "
+        f"descriptors {outcome.descriptors[0]} to {outcome.descriptors[1]}; {outcome.produced} events = "
+        f"{outcome.delivered} delivered + {outcome.dropped} dropped + {outcome.waiting} waiting"
     )
     # reading the status takes one connection, so one thread or descriptor more is ours
     steady = outcome.threads[1] - outcome.threads[0] <= 1 and outcome.descriptors[1] - outcome.descriptors[0] <= 2

@@ -34,7 +34,7 @@ from ampedge.modbus import parts
 from ampedge.modbus import source as modbus_source
 from ampedge.modbus.slave import EmbeddedSlave
 from ampedge.model.bundle import Bundle, load_bundle
-from ampedge.mqtt import connection
+from ampedge.mqtt import client, connection, retries, suspects
 from ampedge.records import Quality
 from ampedge.samples import BUNDLE, shipped
 from ampedge.service import supervisor
@@ -56,6 +56,8 @@ TIMEOUT_S = 0.15
 RECOVERY_S = 15.0
 
 CONFIG = """
+[decision]
+normal_label = "healthy"
 [modbus]
 interval_s = {interval_s}
 timeout_s = {timeout_s}
@@ -412,9 +414,16 @@ def scaled() -> ExitStack:
         (parts, "PARKED_S", 0.2),
         (modbus_source, "PARKED_S", 0.2),
         (modbus_source.Backoff, "__init__", quick),
-        (connection, "BACKOFF_S", (0.02, 0.2)),
-        (connection, "CONNECT_TIMEOUT_S", 0.5),
+        (retries, "BACKOFF_S", (0.02, 0.2)),
+        (retries, "REFUSED_S", 0.3),
+        (retries, "CONTESTED_S", 0.3),
+        (retries, "STEADY_S", 0.1),
+        (retries, "MINUTE_S", 0.6),
+        (suspects, "RETRY_S", 0.3),
+        (client, "CONNECT_TIMEOUT_S", 0.5),
         (connection, "CONNACK_TIMEOUT_S", 0.5),
+        (connection, "UNACKNOWLEDGED_S", 0.6),
+        (connection, "_CHECK_S", 0.1),
         (event_log, "_AWAY_S", 0.1),
         (supervisor, "_PAUSE_S", 0.02),
         (supervisor, "RESTARTS", 10**9),
