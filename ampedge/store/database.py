@@ -36,7 +36,7 @@ _GIVE_WAY_ROWS = 1024
 
 
 class Database:
-    """Only the thread that opened it may use it."""
+    """Only one thread may use it at a time."""
 
     def __init__(self, path: Path, boot: str) -> None:
         self.path = path
@@ -139,7 +139,9 @@ class Database:
     def _connect(self) -> None:
         import sqlite3
 
-        self._open = connection = sqlite3.connect(self.path, isolation_level=None, timeout=_BUSY_S)
+        self._open = connection = sqlite3.connect(
+            self.path, isolation_level=None, timeout=_BUSY_S, check_same_thread=False
+        )
         connection.text_factory = lambda text: text.decode(errors="replace")
         for setting in (
             f"page_size = {PAGE_BYTES}",
