@@ -218,7 +218,7 @@ class Connection:
             self._pump(client)
         except TlsError as error:
             self._end = End.FAILED
-            self._trouble(f"No encrypted connection to the broker at {self._where}: {error}.", refused=True)
+            self._trouble(f"No encrypted connection to the broker at {self._where}: {error}.", refused=error.lasting)
         except (OSError, UnicodeError) as error:
             self._failed()
             self._trouble(f"The broker at {self._where} cannot be reached: {_in_words(error)}.")

@@ -17,7 +17,14 @@ _NO_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LO
 
 
 class TlsError(OSError):
-    """No encrypted connection; the text is a clause about the broker."""
+    """No encrypted connection; the text is a clause about the broker.
+
+    `lasting` says that somebody has to mend something.
+    """
+
+    def __init__(self, clause: str, *, lasting: bool = True) -> None:
+        super().__init__(clause)
+        self.lasting = lasting
 
 
 class TlsSocket(ssl.SSLSocket):
@@ -63,12 +70,15 @@ def encrypted(plain: Any, secure: ssl.SSLContext, host: str, timeout_s: float) -
     plain.settimeout(timeout_s)
     try:
         return secure.wrap_socket(plain, server_hostname=host)
+    except TimeoutError:
+        plain.close()
+        raise
+    except (ssl.SSLEOFError, ssl.SSLZeroReturnError, ConnectionError) as error:
+        plain.close()
+        raise TlsError("it ended the handshake; perhaps it does not speak TLS on this port", lasting=False) from error
     except (ssl.SSLError, ssl.CertificateError) as error:
         plain.close()
         raise TlsError(in_words(error, host)) from error
-    except OSError:
-        plain.close()
-        raise
 
 
 def in_words(error: ssl.SSLError | ssl.CertificateError, host: str) -> str:
@@ -76,8 +86,8 @@ def in_words(error: ssl.SSLError | ssl.CertificateError, host: str) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
         return _distrust(error, host)
     reason = getattr(error, "reason", None) or ""
-    if isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError) or any(word in reason for word in _NO_TLS):
-        return "it does not speak TLS on this port, or it ended the handshake"
+    if any(word in reason for word in _NO_TLS):
+        return "it does not speak TLS on this port"
     if "ALERT" in reason and any(word in reason for word in _ASKED_FOR_OURS):
         return "it refuses the handshake: perhaps it wants a client certificate (mqtt.cert_file, mqtt.key_file)"
     if "ALERT" in reason and any(word in reason for word in _REFUSED_OURS):

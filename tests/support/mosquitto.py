@@ -20,27 +20,51 @@ class Mosquitto:
 
     host = "127.0.0.1"
 
-    def __init__(self, directory: Path, *, users: dict[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        users: dict[str, str] | None = None,
+        tls: tuple[Path, Path] | None = None,
+        clients_of: Path | None = None,
+    ) -> None:
+        """`users` are asked for their passwords; `tls` is (certificate, key), then everyone must speak TLS.
+
+        `clients_of` is an authority whose certificate every client must have.
+        """
         self.port = free_port()
         self._program = needed("mosquitto")
         self._config = directory / "mosquitto.conf"
         lines = [f"listener {self.port} {self.host}", "persistence false", "max_queued_messages 0"]
         lines.append(f"user {getpass.getuser()}")  # as root it would become another user, who may not read this
+        self._directory = directory
+        self._passwords = directory / "passwords"
         if users is None:
             lines.append("allow_anonymous true")
         else:
-            passwords = directory / "passwords"
-            passwords.touch()
-            for name, password in users.items():
-                subprocess.run([needed("mosquitto_passwd"), "-b", passwords, name, password], check=True)
-            lines += ["allow_anonymous false", f"password_file {passwords}"]
+            self.give_passwords(users)
+            lines += ["allow_anonymous false", f"password_file {self._passwords}"]
+        if tls is not None:
+            lines += [f"certfile {tls[0]}", f"keyfile {tls[1]}"]
+        if clients_of is not None:
+            lines += [f"cafile {clients_of}", "require_certificate true"]
         self._lines = lines
-        self._directory = directory
         self._process: subprocess.Popen[bytes] | None = None
 
     def configure(self, *lines: str) -> None:
         """Add lines to the config, before `start`."""
         self._lines += lines
+
+    def give_passwords(self, users: dict[str, str]) -> None:
+        """Write the file of passwords, which a running broker reads at `reload`."""
+        self._passwords.write_text("")
+        for name, password in users.items():
+            subprocess.run([needed("mosquitto_passwd"), "-b", self._passwords, name, password], check=True)
+
+    def reload(self) -> None:
+        """Have it read its passwords and access list again."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGHUP)
 
     def start(self) -> None:
         """Start it and wait until it accepts connections."""
@@ -69,10 +93,10 @@ class Mosquitto:
         """All that it has logged."""
         return (self._directory / "mosquitto.log").read_text()
 
-    def stop(self) -> None:
-        """Kill it as a power cut would, and wait for its end."""
+    def stop(self, number: int = signal.SIGKILL) -> None:
+        """Kill it as a power cut would, or end it by another signal, and wait for its end."""
         if self._process is not None:
-            self._process.kill()
+            self._process.send_signal(number)
             self._process.wait()
             self._process = None
 

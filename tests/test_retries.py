@@ -1,0 +1,105 @@
+"""When the broker is tried again, and when two clients are taken to share one id."""
+
+from itertools import pairwise
+
+import pytest
+
+from ampedge.clock import FakeClock
+from ampedge.mqtt.retries import BACKOFF_S, CONTESTED_S, REFUSED_S, End, Retries
+
+
+class Life:
+    """A connection's life on a fake clock."""
+
+    def __init__(self) -> None:
+        self.clock = FakeClock()
+        self.retries = Retries(self.clock.monotonic)
+
+    def stands_for(self, seconds: float, end: End, *, idle: bool = True) -> float:
+        self.retries.stands()
+        self.clock.advance(seconds)
+        return self.ended(end, idle=idle)
+
+    def ended(self, end: End, *, idle: bool = True) -> float:
+        pause_s = self.retries.ended(end, idle=idle)
+        self.clock.advance(pause_s)
+        return pause_s
+
+
+@pytest.fixture
+def life() -> Life:
+    return Life()
+
+
+@pytest.mark.parametrize(("end", "longest_s"), [(End.FAILED, BACKOFF_S[1]), (End.REFUSED, REFUSED_S)])
+def test_pauses_grow_to_their_limit_and_begin_anew_after_a_steady_connection(
+    life: Life, end: End, longest_s: float
+) -> None:
+    pauses = [life.ended(end) for _ in range(20)]
+    assert 0.75 <= pauses[0] <= 1.25
+    assert all(0.75 * longest_s <= pause_s <= 1.25 * longest_s for pause_s in pauses[9:])
+    assert all(1.0 < after / before < 3.5 for before, after in pairwise(pauses[:5]))
+    assert len(set(pauses[9:])) > 1, "jitter, so that many services do not come at the same moment"
+    assert life.stands_for(11, End.SILENT) <= 1.25
+
+
+def test_a_lost_connection_is_tried_at_once_but_not_again_and_again(life: Life) -> None:
+    pauses = [life.stands_for(11, End.CLOSED) for _ in range(7)]
+    assert pauses[:5] == [0.0] * 5
+    assert pauses[5] > 0, "five a minute"
+    life.clock.advance(60)
+    assert life.stands_for(11, End.CLOSED) == 0.0
+    assert not life.retries.contested
+
+
+@pytest.mark.parametrize("end", [End.SILENT, End.DISMISSED, End.TAKEN_OVER])
+def test_other_losses_wait_a_moment(life: Life, end: End) -> None:
+    assert life.stands_for(100, end) >= 0.75
+    assert not life.retries.at_once
+
+
+def test_three_takeovers_in_a_minute_end_the_quarrel(life: Life) -> None:
+    assert life.stands_for(1, End.TAKEN_OVER) < 2
+    assert life.stands_for(1, End.TAKEN_OVER) < 3
+    assert life.stands_for(1, End.TAKEN_OVER) == CONTESTED_S
+    assert life.retries.contested
+    assert life.stands_for(5, End.TAKEN_OVER) == CONTESTED_S, "one more is enough now"
+    life.retries.stands()
+    assert not life.retries.contested
+    life.clock.advance(61)
+    assert life.ended(End.TAKEN_OVER) < 2, "it has stood for a minute: all is forgotten"
+
+
+def test_takeovers_an_hour_apart_are_no_quarrel(life: Life) -> None:
+    for _ in range(20):
+        assert life.stands_for(3600, End.TAKEN_OVER) < 2
+    assert not life.retries.contested
+
+
+def test_a_quarrel_that_the_broker_does_not_name(life: Life) -> None:
+    """3.1.1: the connection is closed soon after it stands, and the broker is there all the time."""
+    pauses = [life.stands_for(1, End.CLOSED) for _ in range(4)]
+    assert pauses == [0.0, 0.0, 0.0, CONTESTED_S]
+    assert life.retries.contested
+
+
+def test_a_broker_that_is_killed_again_and_again_is_no_quarrel(life: Life) -> None:
+    """The attempt at once finds nobody, since the broker itself has gone."""
+    for _ in range(50):
+        life.stands_for(2, End.CLOSED)
+        assert not life.retries.contested
+        life.ended(End.FAILED)
+        life.ended(End.FAILED)
+
+
+def test_a_broker_that_shuts_down_is_no_quarrel(life: Life) -> None:
+    for _ in range(50):
+        life.stands_for(2, End.DISMISSED)
+        assert not life.retries.contested
+
+
+def test_a_broker_that_closes_over_events_is_no_quarrel(life: Life) -> None:
+    """Each time something was on its way, which explains it."""
+    for _ in range(50):
+        life.stands_for(0.1, End.CLOSED, idle=False)
+        assert not life.retries.contested
