@@ -56,7 +56,9 @@ class EventLog:
         self._keep_s = keep_s
         self._time_is_believed = time_is_believed
         self._lock = threading.Lock()
-        self._ledger = Ledger(memory_bytes=min(MEMORY_BYTES, max_bytes), memory_only=directory is None)
+        self._ledger = (
+            Ledger(memory_only=True, memory_bytes=min(MEMORY_BYTES, max_bytes)) if directory is None else Ledger()
+        )
         self._database: Database | None = None
         self._taken_over = False
         self._reachable = True

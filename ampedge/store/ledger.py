@@ -222,9 +222,12 @@ class Ledger:
 
     def landed(self, batch: Batch, shed: Shed) -> None:
         """The batch is on disk."""
+        latest_s = max((row.since_s for row in batch.rows), default=0.0)
         for row in batch.rows:
             if self.fresh.get(row.id) is row:
                 self._remove(row.id)
+                if row.id in self._in_flight or (row.id in self.waiting and row.since_s > latest_s - LIVE_S):
+                    self._origins[row.id] = Origin(row.device, row.boot, row.sequence)
         for row_id in (*shed.dropped, *shed.merged):
             self.waiting.discard(row_id)
             self._announced.discard(row_id)
