@@ -12,6 +12,7 @@ from ampedge.cli.evaluate import evaluate
 from ampedge.cli.export import export
 from ampedge.cli.init import init
 from ampedge.cli.monitor import monitor
+from ampedge.cli.probe import probe
 from ampedge.cli.rollback import rollback
 from ampedge.cli.serve import serve
 from ampedge.cli.service import app as service
@@ -26,7 +27,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _command in (train, evaluate, export, serve, simulate, monitor, collect, init, rollback, demo):
+for _command in (train, evaluate, export, serve, simulate, monitor, collect, probe, init, rollback, demo):
     app.command()(_command)
 app.add_typer(service, name="service")
 
