@@ -7,13 +7,14 @@ a mistake in a codec that both the simulator and the service use would cancel ou
 import math
 import struct
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ampedge.datamap import WIDTHS, WORD_ORDERS, Tag
 from ampedge.errors import DataError
-from ampedge.modbus.codec import encode, encode_row, engineering, raw_bits, raw_decoder, smallest_normal
+from ampedge.modbus.codec import encode, encode_row, engineering, raw_bits, raw_column, raw_decoder, smallest_normal
 
 VECTORS = {
     # (type, value): words in ABCD, CDAB, BADC, DCBA
@@ -219,3 +220,19 @@ def test_raw_bits_do_not_depend_on_the_word_order(kind: str, data: st.DataObject
     orders = {"ABCD": high_first, "CDAB": high_first[::-1], "BADC": swapped, "DCBA": swapped[::-1]}
     for order, words in orders.items():
         assert raw_bits(Tag("x", 0, type=kind, word_order=order), words) == pattern
+
+
+@pytest.mark.parametrize("order", WORD_ORDERS)
+@pytest.mark.parametrize("kind", WIDTHS)
+def test_many_readings_at_once_are_decoded_as_each_alone(kind: str, order: str) -> None:
+    tag = Tag("x", 0, "coil" if kind == "bit" else "holding", kind, order)
+    random = np.random.RandomState(3)
+    words = random.randint(0, 65536, (500, tag.width)).astype(np.uint16)
+    words[:20] = random.choice([0, 1, 0x7FFF, 0x8000, 0xFFFF, 0x7F80, 0x807F], (20, tag.width))
+    if kind == "bit":
+        words %= 2
+    decode = raw_decoder(tag)
+    alone = [decode(tuple(row)) for row in words.tolist()]
+    np.testing.assert_array_equal(raw_column(tag, words), alone)
+    np.testing.assert_array_equal(raw_column(tag, np.asfortranarray(words)), alone)
+    assert raw_column(tag, words[:0]).shape == (0,)

@@ -3,11 +3,17 @@
 import math
 import struct
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, TypeVar
 
 from ampedge.datamap import Tag
 from ampedge.errors import DataError
 from ampedge.records import Words
 
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+_Raw = TypeVar("_Raw", float, "NDArray[np.float64]")
 _FORMATS = {
     "int16": "h",
     "uint16": "H",
@@ -18,6 +24,8 @@ _FORMATS = {
     "float32": "f",
     "float64": "d",
 }
+_ORDERS = {"ABCD": (">", ">"), "CDAB": ("<", "<"), "BADC": ("<", ">"), "DCBA": (">", "<")}
+"""How each word is laid into bytes, and how the number is read from all of them; > begins with the most significant."""
 _SMALLEST_NORMAL = {"float32": 2.0**-126, "float64": 2.0**-1022}
 
 
@@ -29,11 +37,22 @@ def raw_decoder(tag: Tag) -> Callable[[Words], float]:
     """
     if tag.type == "bit":
         return lambda words: float(words[0] != 0)
-    packer = struct.Struct(f"{_byte_order(tag)}{tag.width}H")
-    number = struct.Struct(f">{_FORMATS[tag.type]}")
-    if _low_word_first(tag):
-        return lambda words: float(number.unpack(packer.pack(*words[::-1]))[0])
-    return lambda words: float(number.unpack(packer.pack(*words))[0])
+    pack, unpack = _packer(tag).pack, _number(tag).unpack
+    if tag.type.startswith("float"):
+        return lambda words: unpack(pack(*words))[0]
+    return lambda words: float(unpack(pack(*words))[0])
+
+
+def raw_column(tag: Tag, words: "NDArray[np.uint16]") -> "NDArray[np.float64]":
+    """The raw numbers of many readings: for each row of `words` (readings x width) what `raw_decoder` gives."""
+    import numpy as np
+
+    if tag.type == "bit":
+        return words[:, 0].astype(np.bool_).astype(np.float64)
+    of_word, of_number = _ORDERS[tag.word_order]
+    numbers = words.astype(f"{of_word}u2", order="C").view(f"{of_number}{_FORMATS[tag.type]}")[:, 0]
+    with np.errstate(invalid="ignore"):  # a signalling NaN becomes a quiet one
+        return numbers.astype(np.float64)
 
 
 def encode(tag: Tag, value: float) -> Words:
@@ -50,25 +69,24 @@ def encode(tag: Tag, value: float) -> Words:
                 raise OverflowError
             return (int(raw),)
         whole = raw if tag.type.startswith("float") else round(raw)
-        data = struct.pack(f">{_FORMATS[tag.type]}", whole)
+        data = _number(tag).pack(whole)
     except (struct.error, OverflowError, ValueError) as error:
         raise DataError(
             f"{value!r} does not fit tag {tag.name!r} ({tag.type}, scale {tag.scale:g}, offset {tag.offset:g}).",
             "Change the tag's type or scale in the data map, or the value.",
         ) from error
-    words = struct.unpack(f"{_byte_order(tag)}{tag.width}H", data)
-    return words[::-1] if _low_word_first(tag) else words
+    return _packer(tag).unpack(data)
 
 
 def raw_bits(tag: Tag, words: Words) -> int:
     """The tag's bit pattern as one integer, after word order; what `invalid` is compared with."""
     if tag.type == "bit":
         return int(words[0] != 0)
-    ordered = words[::-1] if _low_word_first(tag) else words
-    return int.from_bytes(struct.pack(f"{_byte_order(tag)}{tag.width}H", *ordered), "big")
+    _, of_number = _ORDERS[tag.word_order]
+    return int.from_bytes(_packer(tag).pack(*words), "big" if of_number == ">" else "little")
 
 
-def engineering(tag: Tag, raw: float) -> float:
+def engineering(tag: Tag, raw: _Raw) -> _Raw:
     """Raw number to engineering units; a negative zero becomes zero."""
     return raw * tag.scale + tag.offset + 0.0
 
@@ -83,9 +101,11 @@ def encode_row(tags: Sequence[Tag], values: Sequence[float]) -> tuple[Words, ...
     return tuple(encode(tag, value) for tag, value in zip(tags, values, strict=True))
 
 
-def _byte_order(tag: Tag) -> str:
-    return "<" if tag.word_order in ("BADC", "DCBA") else ">"
+def _packer(tag: Tag) -> struct.Struct:
+    """Words to bytes."""
+    return struct.Struct(f"{_ORDERS[tag.word_order][0]}{tag.width}H")
 
 
-def _low_word_first(tag: Tag) -> bool:
-    return tag.width > 1 and tag.word_order in ("CDAB", "DCBA")
+def _number(tag: Tag) -> struct.Struct:
+    """Bytes to number."""
+    return struct.Struct(f"{_ORDERS[tag.word_order][1]}{_FORMATS[tag.type]}")
