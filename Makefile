@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 UV_PIP := $(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode
 
 # Debian packages that tests and benchmarks of real parts need.
-REAL_PARTS := mosquitto mosquitto-clients mbpoll
+REAL_PARTS := mosquitto mosquitto-clients mbpoll openssl strace systemd
 BENCH_PARTS := gcc libc6-dev libmodbus-dev libmosquitto-dev
 
 # Installs the Debian packages in $(1) where they are missing and this user may, else says what is left out.
@@ -29,12 +29,13 @@ define debian
 	fi
 endef
 
-.PHONY: help demo test check bench lock lock-check docs wheel clean
+.PHONY: help demo test check bench soak lock lock-check docs wheel clean
 
 help:
 	@echo "make demo    install into $(VENV) and show the whole system on this machine"
 	@echo "make test    install, then lint, types, floors and tests"
 	@echo "make bench   print the figures that the documentation promises"
+	@echo "make soak    break everything for an hour and print what survived; goes on where it was interrupted"
 	@echo "make docs    write docs/reference.md anew from the code"
 	@echo "make lock    resolve the dependencies anew into requirements.lock"
 	@echo "make wheel   build the wheel into dist/"
@@ -53,6 +54,10 @@ test: $(VENV)/.dev
 bench: $(VENV)/.dev
 	$(call debian,$(REAL_PARTS) $(BENCH_PARTS),The benchmarks need them.)
 	@for bench in $(basename $(notdir $(wildcard tests/benchmarks/bench_*.py))); do echo "== $$bench"; $(BIN)/python -m tests.benchmarks.$$bench || exit 1; done
+
+soak: $(VENV)/.dev
+	$(call debian,$(REAL_PARTS),The faults need them.)
+	@$(BIN)/python -m tests.faults.soak
 
 docs: $(VENV)/.dev
 	$(BIN)/python -m tests.support.reference --write
