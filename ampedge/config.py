@@ -130,6 +130,15 @@ class Config:
         """`flag`, `environment`, the file's name or `default`."""
         return self.sources.get(path, "default")
 
+    @property
+    def exposed(self) -> tuple[Path, ...]:
+        """The files with a secret that others than their owner may read or change."""
+        settings, mqtt = self.settings.mqtt, self.mqtt
+        held = [self.path("mqtt.password_file", settings.password_file), mqtt.key_file or mqtt.cert_file]
+        if self.source("mqtt.password") == str(self.file):
+            held.append(str(self.file))
+        return tuple(Path(file) for file in held if file is not None and _is_exposed(Path(file)))
+
     def password(self) -> str | None:
         """The broker's password; raises ConfigError where its file cannot be read (and names only the file)."""
         mqtt = self.settings.mqtt
@@ -218,6 +227,13 @@ def _datamap(sections: tuple[TagSection, ...]) -> DataMap | None:
 def _address(host: str | None, port: int | None) -> tuple[str, int]:
     """(host, port) of a slave; without a host it is the one that serve hosts."""
     return (EMBEDDED_HOST, port or EMBEDDED_PORT) if host is None else (host, port or 502)
+
+
+def _is_exposed(file: Path) -> bool:
+    try:
+        return os.name == "posix" and bool(file.stat().st_mode & 0o077)
+    except OSError:  # whoever needs it says so
+        return False
 
 
 def _text(file: Path) -> str:

@@ -872,6 +872,44 @@ def test_a_password_file_that_cannot_be_used_is_named_and_nothing_of_it(tmp_path
     assert str(tmp_path / "secret") in caught.value.problem
 
 
+def test_files_with_a_secret_that_others_may_read_are_named(tmp_path: Path) -> None:
+    files = {name: tmp_path / name for name in ("secret", "client.key", "client.pem", "ca.pem")}
+    for file in files.values():
+        file.write_text("x")
+    text = '[mqtt]\ntls = true\nca_file = "ca.pem"\ncert_file = "client.pem"\n'
+
+    def exposed(text: str) -> tuple[Path, ...]:
+        return load(tmp_path, text).exposed
+
+    for mode, is_exposed in (
+        (0o644, True),
+        (0o640, True),
+        (0o604, True),
+        (0o620, True),
+        (0o600, False),
+        (0o400, False),
+    ):
+        for file in files.values():
+            file.chmod(mode)
+        secret, key = files["secret"], files["client.key"]
+        found = exposed(f'{text}key_file = "client.key"\npassword_file = "secret"\n')
+        assert found == ((secret, key) if is_exposed else ())
+        assert exposed(text) == ((files["client.pem"],) if is_exposed else ())  # the key is in it
+    assert exposed("[mqtt]\npassword_file = 'missing'\n") == ()
+
+
+def test_a_config_with_a_password_that_others_may_read_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "ampedge.toml"
+    text = f'[mqtt]\npassword = "{CANARY}"\n'
+    for mode, exposed in ((0o644, (file,)), (0o600, ())):
+        file.touch()
+        file.chmod(mode)
+        assert load(tmp_path, text).exposed == exposed
+    file.chmod(0o644)
+    assert load(tmp_path).exposed == ()
+    assert load(tmp_path, "", None, {"AMPEDGE_MQTT__PASSWORD": CANARY}).exposed == ()
+
+
 def test_no_secret_shows_in_what_is_printed(tmp_path: Path) -> None:
     config = load(tmp_path, f'[mqtt]\nusername = "edge"\npassword = "{CANARY}"\n')
     (tmp_path / "secret").write_text(CANARY)

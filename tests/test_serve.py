@@ -19,6 +19,7 @@ from pyModbusTCP.client import ModbusClient
 from ampedge.datamap import laid_out
 from ampedge.modbus.slave import EmbeddedSlave
 from tests.support.bundles import tiny_bundle, tiny_row
+from tests.support.canary import CANARY
 from tests.support.cli import command, environment, run_cli
 from tests.support.event_schema import valid_event
 from tests.support.mosquitto import Mosquitto, MosquittoSub, free_port
@@ -264,17 +265,19 @@ def test_user_and_password_open_the_broker_and_are_never_printed(tmp_path: Path)
     place = tmp_path / "broker"
     place.mkdir()
     secret = tmp_path / "secret"
-    secret.write_text("canary-7731\n")
-    with Mosquitto(place, users={"pi": "canary-7731"}) as broker:
+    secret.write_text(f"{CANARY}\n")
+    secret.chmod(0o644)
+    with Mosquitto(place, users={"pi": CANARY}) as broker:
         by_file = {"AMPEDGE_MQTT__USERNAME": "pi", "AMPEDGE_MQTT__PASSWORD_FILE": str(secret)}
-        by_value = {"AMPEDGE_MQTT__USERNAME": "pi", "AMPEDGE_MQTT__PASSWORD": "canary-7731"}
+        by_value = {"AMPEDGE_MQTT__USERNAME": "pi", "AMPEDGE_MQTT__PASSWORD": CANARY}
         for env in (by_file, by_value):
             with Serve(tmp_path, broker=broker.port, env=env) as serve:
-                assert "canary" not in serve.log
-        wrong = {**by_value, "AMPEDGE_MQTT__PASSWORD": "canary-wrong"}
+                assert CANARY not in serve.log
+                assert (f"chmod 600 {secret}" in serve.log) is (env is by_file)
+        wrong = {**by_value, "AMPEDGE_MQTT__PASSWORD": f"{CANARY}-wrong"}
         with Serve(tmp_path, broker=broker.port, env=wrong, ready="No MQTT broker") as serve:
             assert "refuses the user name or the password" in serve.log
-            assert "canary" not in serve.log
+            assert CANARY not in serve.log
 
 
 def test_min_confidence_and_normal_label_reach_the_event(tmp_path: Path, mosquitto: Mosquitto) -> None:

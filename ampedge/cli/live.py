@@ -48,6 +48,10 @@ class Output:
             backups=settings.backups,
             boot=self._boot,
         )
+        for exposed in config.exposed:
+            log.logger.warning(
+                "Other users can read the secret in %s; keep it to this one: chmod 600 %s", exposed, exposed
+            )
 
     def show(self, service: Service) -> None:
         """Draw the live lines anew, where there is a terminal."""
