@@ -8,6 +8,7 @@ import typer
 import ampedge
 from ampedge.cli.collect import collect
 from ampedge.cli.demo import demo
+from ampedge.cli.doctor import doctor
 from ampedge.cli.evaluate import evaluate
 from ampedge.cli.export import export
 from ampedge.cli.init import init
@@ -27,7 +28,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _command in (train, evaluate, export, serve, simulate, monitor, collect, probe, init, rollback, demo):
+for _command in (train, evaluate, export, serve, simulate, monitor, collect, probe, doctor, init, rollback, demo):
     app.command()(_command)
 app.add_typer(service, name="service")
 

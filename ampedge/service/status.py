@@ -141,7 +141,7 @@ def _received(directory: Path, until_s: float) -> bytes:
                 if not piece:
                     break
                 data += piece
-    except FileNotFoundError as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise UnreachableError(
             f"No service runs with its state in {directory}.",
             "Start it, or name the directory of one that runs with --state-dir.",

@@ -1,0 +1,1 @@
+"""What is wrong here and how to mend it: a file for each thing that can be."""

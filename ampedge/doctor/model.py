@@ -1,0 +1,58 @@
+"""The model: whether serve would take it, and whether it fits the tags of every device."""
+
+from collections.abc import Iterator
+
+from ampedge.config import Config
+from ampedge.doctor.finding import Finding, ok, problem, warning
+from ampedge.errors import AmpedgeError, ConfigError, did_you_mean
+from ampedge.model.bundle import Bundle, agree, load_bundle
+from ampedge.model.keeper import Keeper
+from ampedge.site_map import model_path, verify_key
+
+
+def look(config: Config) -> tuple[Bundle | None, list[Finding]]:
+    """(the model, None where it is refused; what there is to say of it)."""
+    try:
+        path, how = model_path(config)
+        bundle = load_bundle(path, verify_key=verify_key(config))
+        for device in config.devices:
+            if device.datamap is not None:
+                agree(bundle, device.datamap)
+        _normal_label(config, bundle)
+    except AmpedgeError as error:
+        return None, [problem("model", error)]
+    manifest = bundle.manifest
+    said = f"{path} ({how}): {manifest.name} {manifest.version}, {', '.join(bundle.classes)}"
+    return bundle, [ok("model", f"{said}; {_signature(config, bundle)}."), *_rolled_back(config, bundle)]
+
+
+def _signature(config: Config, bundle: Bundle) -> str:
+    if config.settings.verify_key is not None:
+        return f"signed, as {config.settings.verify_key} proves"
+    return "signed, which nobody checks without verify_key" if bundle.signed else "not signed"
+
+
+def _normal_label(config: Config, bundle: Bundle) -> None:
+    given = config.settings.decision.normal_label
+    if given is not None and given not in bundle.classes:
+        raise ConfigError(
+            f"decision.normal_label: {given!r} is not a class of {bundle.path}.",
+            did_you_mean(given, bundle.classes) or f"Its classes: {', '.join(bundle.classes)}.",
+        )
+
+
+def _rolled_back(config: Config, bundle: Bundle) -> Iterator[Finding]:
+    if not config.state_dir.is_dir():
+        return
+    try:
+        record = Keeper(config.state_dir).record()
+    except AmpedgeError as error:
+        yield warning("model", error.problem, error.remedy)
+        return
+    if record.rolled_back is not None and record.rolled_back.identity == bundle.identity:
+        instead = "the one before" if record.current is None else f"version {record.current.version}"
+        yield warning(
+            "model",
+            f"Version {bundle.manifest.version} was rolled back: {instead} runs instead.",
+            "Put a better model in its place, or take that back with `ampedge rollback --undo`.",
+        )
