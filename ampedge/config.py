@@ -25,6 +25,7 @@ STATE_DIR = "ampedge-state"
 _TRUTHS = {"true": True, "false": False}
 _NOT_KEYS = ("AMPEDGE_TEST_DATA",)
 _SECTIONS = ("modbus", "mqtt", "decision", "store", "log")
+_EXPOSED = 0o027  # its group may read: that is how an installed service reads what belongs to root
 _DEVICE_FLAGS = ("modbus.host", "modbus.port", "modbus.unit", "modbus.interval_s")
 
 
@@ -132,7 +133,7 @@ class Config:
 
     @property
     def exposed(self) -> tuple[Path, ...]:
-        """The files with a secret that others than their owner may read or change."""
+        """The files with a secret that others than their owner may change, or others than its group read."""
         settings, mqtt = self.settings.mqtt, self.mqtt
         held = [self.path("mqtt.password_file", settings.password_file), mqtt.key_file or mqtt.cert_file]
         if self.source("mqtt.password") == str(self.file):
@@ -231,7 +232,7 @@ def _address(host: str | None, port: int | None) -> tuple[str, int]:
 
 def _is_exposed(file: Path) -> bool:
     try:
-        return os.name == "posix" and bool(file.stat().st_mode & 0o077)
+        return os.name == "posix" and bool(file.stat().st_mode & _EXPOSED)
     except OSError:  # whoever needs it says so
         return False
 

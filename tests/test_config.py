@@ -883,7 +883,7 @@ def test_files_with_a_secret_that_others_may_read_are_named(tmp_path: Path) -> N
 
     for mode, is_exposed in (
         (0o644, True),
-        (0o640, True),
+        (0o640, False),
         (0o604, True),
         (0o620, True),
         (0o600, False),

@@ -244,8 +244,8 @@ FAULTS = [
     (other_model, "model", 5, "was made for other tags: the model needs 'amps'", "Name the tags"),
     (no_such_label, "model", 2, "'healty' is not a class", "did you mean 'healthy'?"),
     (unsigned_model, "model", 5, "not signed", "`ampedge export --sign KEY`"),
-    (open_password, "files", 2, "Every user of this machine can read", "chmod o-rwx"),
-    (password_in_an_open_config, "files", 2, "and it holds the broker's password", "chmod o-rwx"),
+    (open_password, "files", 2, "Other users of this machine can read", "chmod 600"),
+    (password_in_an_open_config, "files", 2, "ampedge.toml, which holds a secret", "chmod 600"),
     (config_for_all_to_change, "files", 2, "Every user of this machine can change", "chmod o-w"),
 ]
 
@@ -396,7 +396,7 @@ def test_an_own_key_that_others_can_read(site: Site, tmp_path: Path) -> None:
         key.chmod(0o644)
         report = site.report()
         assert wrong(report) == [("files", State.PROBLEM)]
-        assert f"{key}, and it holds the private key" in line(report, "files").found
+        assert f"{key}, which holds a secret" in line(report, "files").found
         key.chmod(0o640)
         assert wrong(site.report()) == []
 
