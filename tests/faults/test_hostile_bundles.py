@@ -163,6 +163,13 @@ def test_an_archive_of_countless_entries_is_refused_before_it_is_opened(
     refused(path, "does not hold just the files of a bundle")
 
 
+def test_a_bomb_is_refused_before_it_is_unpacked(path: Path) -> None:
+    files = archive.unpack(shipped(BUNDLE).read_bytes())
+    path.write_bytes(archive.pack({**files, "weights.bin": bytes(65 << 20)}))
+    refused(path, "unpacks to more than any bundle does")
+    assert peak_mib(path) < 5
+
+
 def test_a_link_in_an_archive_is_refused(path: Path) -> None:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as made:
@@ -228,6 +235,14 @@ def test_such_a_number_among_the_metrics_of_a_directory_is_refused(directory: Pa
 def test_a_deviation_that_leaves_nothing_of_a_value_is_refused(path: Path, std: float) -> None:
     path.write_bytes(archive.pack(sealed(lambda plain: plain["features"][0].update(std=std))))
     refused(path, "std|golden row")
+
+
+@pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf])
+def test_weights_that_are_not_finite_are_refused(path: Path, number: float) -> None:
+    weights = np.frombuffer(archive.unpack(shipped(BUNDLE).read_bytes())["weights.bin"], "<f4").copy()
+    weights[7] = number
+    path.write_bytes(archive.pack(sealed(lambda _: None, weights.tobytes())))
+    refused(path, "weights hold a number that is not finite")
 
 
 def test_denormal_weights_are_weights(path: Path) -> None:

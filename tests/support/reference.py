@@ -233,6 +233,8 @@ def _files() -> Iterator[str]:
              "order with units and training range, data map, metrics, golden rows, a SHA-256 of each file"),
             (f"`{bundle.CHECKSUM}`", "directory, `.ampedge`", "the SHA-256 of the manifest"),
             (f"`{bundle.WEIGHTS}`", "directory, `.ampedge`", "the network's weights, float32, little-endian"),
+            (f"`{bundle.SIGNATURE}`", "signed `.ampedge`", "the Ed25519 signature of the manifest; see "
+             "[models.md](models.md)"),
             ("`network.keras`", "directory", "the network as a Keras model, on scaled inputs"),
             (f"`{bundle.HELD_OUT}`", "directory", "the rows that training never saw; `evaluate` scores on them"),
             ("`metrics.json`", "directory", "the metrics of the test and the validation part and of the baselines"),
