@@ -9,7 +9,7 @@ from ampedge.clock import Clock
 from ampedge.config import Config, Device
 from ampedge.continuity import Continuity
 from ampedge.decision import in_percent
-from ampedge.log import logger
+from ampedge.log import about, logger
 from ampedge.modbus.client import Master
 from ampedge.modbus.source import ModbusSource
 from ampedge.model.bundle import Bundle
@@ -68,7 +68,16 @@ class DeviceLoop:
             close_after_poll=device.close_after_poll,
             check=device.check,
         )
-        logger.info("Reading %s of unit %d every %g s.", source.plan.describe(), device.unit, device.interval_s)
+        self._about = about(device=device.name, unit=device.unit)
+        logger.info(
+            "Reading %s: %s of unit %d at %s every %g s.",
+            device.name,
+            source.plan.describe(),
+            device.unit,
+            self.master.address,
+            device.interval_s,
+            extra=self._about,
+        )
         self.poller = Poller(
             source,
             self._record,
@@ -145,7 +154,7 @@ class DeviceLoop:
             self.last_good_s = now_s
         previous, self.latest = self.latest, record
         if previous is None or _said(previous) != _said(record):
-            logger.info("%s: %s", self.name, sentence(record))
+            logger.info("%s: %s", self.name, sentence(record), extra=self._about)
 
 
 def brain_for(device: Device, config: Config, bundle: Bundle, boot: str, *, normal_label: str) -> Brain:
