@@ -12,6 +12,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from ampedge import log
 from ampedge.datamap import DataMap, Tag
 from ampedge.errors import ConfigError, UsageError, did_you_mean
 from ampedge.settings import DeviceSection, MqttSection, Settings, TagSection, keys, problems
@@ -141,7 +142,16 @@ class Config:
         return tuple(Path(file) for file in held if file is not None and _is_exposed(Path(file)))
 
     def password(self) -> str | None:
-        """The broker's password; raises ConfigError where its file cannot be read (and names only the file)."""
+        """The broker's password, which no log line shows from now on.
+
+        Raises ConfigError where its file cannot be read (and names only the file).
+        """
+        password = self._password()
+        if password is not None:
+            log.keep_secret(password)
+        return password
+
+    def _password(self) -> str | None:
         mqtt = self.settings.mqtt
         if mqtt.password is not None:
             return mqtt.password.get_secret_value()

@@ -10,6 +10,7 @@ from typing import Any, get_args
 import pytest
 from pydantic import SecretStr
 
+from ampedge import log
 from ampedge.config import Config, Device, load_config
 from ampedge.datamap import DataMap, Tag
 from ampedge.errors import ConfigError, UsageError
@@ -964,3 +965,14 @@ def test_a_long_value_is_cut_in_its_problem(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         load(tmp_path, f'device = "{"x" * 5000}"\n')
     assert len(caught.value.problem) < 250
+
+
+def test_once_read_the_password_is_in_no_log_line(tmp_path: Path) -> None:
+    lines: list[str] = []
+    config = load(tmp_path, '[mqtt]\nusername = "pi"\npassword = "plain-to-see"\n')
+    assert config.password() == "plain-to-see"
+    log.set_up(lines.append)
+    log.logger.warning("The broker said plain-to-see.")
+    log.close()
+    assert lines
+    assert "plain-to-see" not in lines[0]
