@@ -10,10 +10,13 @@ from ampedge.model.keeper import Keeper
 from ampedge.samples import BUNDLE, shipped
 
 
-def site_bundle(config: Config, keeper: Keeper | None = None, *, insist: bool = True) -> tuple[Bundle, str]:
+def site_bundle(
+    config: Config, keeper: Keeper | None = None, *, running: Bundle | None = None, insist: bool = True
+) -> tuple[Bundle, str]:
     """(model, a sentence that says which one); raises ModelRefusedError, UsageError.
 
-    With a keeper it is the model that is to run, which must fit the tags of every device, else the last good copy.
+    With a keeper it is the model that is to run, which must fit the tags of every device, else the last good copy;
+    where `running` may go on instead, it is refused as any other.
     Without `insist` the model need not be signed, whatever the config says: for what is made before it is signed.
     """
     path, how = model_path(config, keeper)
@@ -26,7 +29,7 @@ def site_bundle(config: Config, keeper: Keeper | None = None, *, insist: bool = 
             if device.datamap is not None:
                 agree(bundle, device.datamap)
 
-    return keeper.choose(path, verify_key=key, how=how, fits=fits)
+    return keeper.choose(path, verify_key=key, how=how, fits=fits, running=running)
 
 
 def model_path(config: Config, keeper: Keeper | None = None) -> tuple[Path, str]:

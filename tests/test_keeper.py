@@ -226,7 +226,7 @@ def test_the_way_back_and_forth(keeper: Keeper, path: Path, made: dict[int, Bund
         assert f"{path} is version 2, which was rolled back. Version 1 runs instead" in said
         assert "ampedge rollback --undo" in said
         assert versions(keeper.record()) == ("1", None, "2")
-    with pytest.raises(UsageError, match="no model before version 1 to return to"):
+    with pytest.raises(UsageError, match="no model before version 1"):
         keeper.roll_back()
     assert keeper.undo() == f"Version 2 may run again; it is next where it still is at {path}."
     assert run(keeper, path) == ("2", f"Using {path} (as given).")
@@ -279,6 +279,55 @@ def test_there_is_no_way_back_without_a_model_before(
     with pytest.raises(UsageError, match="no model before version 1"):
         keeper.roll_back()
     assert versions(keeper.record()) == ("1", None, None)
+
+
+def test_a_new_model_that_was_not_kept_yet_is_rolled_back_to_the_last_good_one(
+    keeper: Keeper, path: Path, made: dict[int, Bundle], tmp_path: Path
+) -> None:
+    for number in (1, 2):
+        pack_bundle(made[number], path)
+        run(keeper, path)
+    pack_bundle(made[3], path)
+    keeper.choose(path)
+    assert keeper.roll_back() == "Version 3 is rolled back; version 2 is next to run."
+    assert versions(keeper.record()) == ("2", "1", "3")
+    assert run(keeper, path)[0] == "2"
+    assert keeper.roll_back() == "Version 2 is rolled back; version 1 is next to run."
+    path.unlink()
+    assert run(keeper, path)[0] == "1"
+
+
+def test_what_could_never_run_is_not_what_is_rolled_back(
+    keeper: Keeper, path: Path, made: dict[int, Bundle], tmp_path: Path
+) -> None:
+    private, public = make_keys(tmp_path / "keys")
+    signed = {number: sign_bundle(bundle, private) for number, bundle in made.items()}
+    for unfit in (made[3], signed[1], None):  # not signed, older, damaged
+        again = Keeper(tmp_path / f"state of {unfit and unfit.identity}{unfit and unfit.signed}")
+        for number in (1, 2):
+            pack_bundle(signed[number], path)
+            run(again, path, verify_key=public)
+        path.write_bytes(b"") if unfit is None else pack_bundle(unfit, path)
+        assert again.roll_back(verify_key=public) == "Version 2 is rolled back; version 1 is next to run."
+
+
+def test_while_one_runs_it_goes_on_where_the_next_is_refused(
+    keeper: Keeper, path: Path, made: dict[int, Bundle]
+) -> None:
+    for number in (1, 2):
+        pack_bundle(made[number], path)
+        running, _ = keeper.choose(path)
+        keeper.keep(running, path)
+    path.write_bytes(b"half")
+    with pytest.raises(ModelRefusedError, match="is refused"):
+        keeper.choose(path, running=running)
+    pack_bundle(made[3], path)
+    assert keeper.choose(path, running=running)[0].manifest.version == "3"
+    pack_bundle(made[2], path)
+    keeper.roll_back()
+    assert keeper.choose(path, running=running)[0].manifest.version == "1"
+    path.write_bytes(b"half")
+    assert keeper.choose(path, running=running)[0].manifest.version == "1"  # because version 2 must not go on
 
 
 def test_there_is_no_way_back_to_a_spoiled_copy(

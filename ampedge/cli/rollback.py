@@ -19,13 +19,14 @@ def rollback(
     import signal
 
     from ampedge.model.keeper import Keeper
+    from ampedge.site_map import verify_key
     from ampedge.store.state_dir import holder
 
     config = options.config_from(config_file, state_dir=state_dir)
     keeper, pid = Keeper(config.state_dir), holder(config.state_dir)
     if pid is not None:
         _send(pid, 0)  # whether it may be told, before anything is changed
-    print(keeper.undo() if undo else keeper.roll_back())
+    print(keeper.undo() if undo else keeper.roll_back(verify_key=verify_key(config)))
     if pid is not None and _send(pid, signal.SIGHUP):
         print(f"The service (process {pid}) was told.")
     else:

@@ -22,6 +22,7 @@ from ampedge.model.manifest import Part
 DIRECTORY = "models"
 RECORD = "kept.json"
 
+_REPLACE = "Put the wanted model in its place."
 _UNDO = "Take that back with `ampedge rollback --undo`, or put another model there."
 
 
@@ -82,12 +83,14 @@ class Keeper:
         verify_key: Path | None = None,
         how: str = "as given",
         fits: Callable[[Bundle], object] | None = None,
+        running: Bundle | None = None,
     ) -> tuple[Bundle, str]:
         """(the model that is to run, a sentence that says which one and why).
 
         It is the one at `path`, unless that is refused or rolled back: then the last good copy of the same path.
         `fits` may refuse a model for a reason of its own.  With `verify_key` a model that is older than the last
-        good one is refused, too.  Raises ModelRefusedError where there is no copy to fall back on.
+        good one is refused, too.  Raises ModelRefusedError where there is no copy to fall back on, and where
+        `running` may go on instead, because it is not the one that was rolled back.
         """
         trouble = ""
         try:
@@ -96,15 +99,11 @@ class Keeper:
             record, trouble = Record(), f" {error.problem} {error.remedy}"
         last_good = record.current if record.source == _source(path) else None
         try:
-            bundle = load_bundle(path, verify_key=verify_key)
-            if record.rolled_back is not None and bundle.identity == record.rolled_back.identity:
-                raise ModelRefusedError(f"{path} is version {bundle.manifest.version}, which was rolled back.", _UNDO)
-            if verify_key is not None and last_good is not None:
-                _refuse_older(path, Kept.of(bundle), last_good)
+            bundle = _allowed(path, verify_key, last_good, record.rolled_back)
             if fits is not None:
                 fits(bundle)
         except ModelRefusedError as refused:
-            if last_good is None:
+            if last_good is None or (running is not None and not _is(running, record.rolled_back)):
                 raise
             copy = self._copy(last_good, refused, verify_key, fits)
             instead = f"Version {last_good.version} runs instead, the last good copy of it."
@@ -143,21 +142,32 @@ class Keeper:
                 self._write(record.model_copy(update={"current": kept, "previous": current}))
             self._tidy()
 
-    def roll_back(self) -> str:
-        """Make the model before the last good one, and never again run that one; returns a sentence that says so."""
+    def roll_back(self, *, verify_key: Path | None = None) -> str:
+        """Never again run the model that is next to run, but the one before; returns a sentence that says so.
+
+        That is the last good one, or one that was put in its place since and has not been kept yet.
+        """
         with self._changing(make=False):
             record = self.record()
-            if record.current is None or record.previous is None:
-                said = "" if record.current is None else f" before version {record.current.version}"
-                raise UsageError(
-                    f"{self._directory} has no model{said} to return to.", "Put the wanted model in its place."
-                )
+            current, previous = record.current, record.previous
+            if current is None:
+                raise UsageError(f"{self._directory} has no model to return to.", _REPLACE)
             try:
-                load_bundle(self._file(record.previous))
+                new = Kept.of(_allowed(Path(record.source), verify_key, current, record.rolled_back))
+            except ModelRefusedError:
+                new = current
+            if new.identity != current.identity:
+                back, record = current, record.model_copy(update={"rolled_back": new})
+            elif previous is None:
+                raise UsageError(f"{self._directory} has no model before version {current.version}.", _REPLACE)
+            else:
+                back, record = previous, Record(source=record.source, current=previous, rolled_back=current)
+            try:
+                load_bundle(self._file(back), verify_key=verify_key)
             except ModelRefusedError as error:
                 raise UsageError(f"The model before cannot run: {error.problem}", error.remedy) from error
-            self._write(Record(source=record.source, current=record.previous, rolled_back=record.current))
-        return f"Version {record.current.version} is rolled back; version {record.previous.version} is next to run."
+            self._write(record)
+        return f"Version {new.version} is rolled back; version {back.version} is next to run."
 
     def undo(self) -> str:
         """Let the model that was rolled back run again; returns a sentence that says so."""
@@ -232,6 +242,20 @@ class Keeper:
                 f"{error.filename or self._directory} cannot be written: {error.strerror or error}.",
                 "It belongs to the user that runs serve: act as that one (sudo), and leave it some room on the disk.",
             ) from error
+
+
+def _allowed(path: Path, verify_key: Path | None, last_good: Kept | None, rolled_back: Kept | None) -> Bundle:
+    """What is at `path`; raises ModelRefusedError where it must not run."""
+    bundle = load_bundle(path, verify_key=verify_key)
+    if _is(bundle, rolled_back):
+        raise ModelRefusedError(f"{path} is version {bundle.manifest.version}, which was rolled back.", _UNDO)
+    if verify_key is not None and last_good is not None:
+        _refuse_older(path, Kept.of(bundle), last_good)
+    return bundle
+
+
+def _is(bundle: Bundle, kept: Kept | None) -> bool:
+    return kept is not None and bundle.identity == kept.identity
 
 
 def stamp(path: Path) -> tuple[object, ...]:
