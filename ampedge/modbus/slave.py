@@ -3,10 +3,17 @@
 Function codes 1 to 4 read; 6 and 16 (5 and 15 for coils) write.
 Writes are taken in the bank of the data map and the few registers behind it, because a published master
 writes 12 registers for a map of 10; beyond, exception 2; any other writing function code, exception 1.
+
+A master that misbehaves loses its connection and harms no other: a frame that is none, half a frame that is not
+finished in time, an answer that is not taken.  Of more than 32 connections one ends: the one that has been idle
+longest, first of all among those that never asked anything.
 """
 
+import contextlib
 import errno
+import functools
 import socket
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -18,6 +25,9 @@ from ampedge.datamap import WRITABLE_TABLES, DataMap
 from ampedge.errors import AmpedgeError, InUseError, UsageError
 
 SPARE_REGISTERS = 8
+MOST_CONNECTIONS = 32
+FRAME_S = 10.0
+"""Seconds in which a frame that has begun must be whole."""
 _BACKLOG = 128
 _STOP_S = 0.05
 _WRITE_READ_REGISTERS = 23
@@ -66,8 +76,9 @@ class EmbeddedSlave:
             time.sleep(0.001)
 
     def stop(self) -> None:
-        """Stop listening; connections close within a second."""
+        """Stop listening and end all connections."""
         self._server.stop()
+        self._server.connections.end()
 
 
 class _Ipv6Socket:
@@ -84,19 +95,92 @@ class _Ipv6Socket:
         return getattr(self._connection, name)
 
 
+class _Connections:
+    """Those that are open; the limit of them."""
+
+    def __init__(self) -> None:
+        self._open: set[_Connection] = set()
+        self._lock = threading.Lock()
+
+    def add(self, connection: "_Connection") -> None:
+        with self._lock:
+            if len(self._open) >= MOST_CONNECTIONS:
+                idlest = min(self._open, key=lambda one: (one.has_asked, one.active_s))
+                self._open.discard(idlest)
+                idlest.end()
+            self._open.add(connection)
+
+    def discard(self, connection: "_Connection") -> None:
+        with self._lock:
+            self._open.discard(connection)
+
+    def end(self) -> None:
+        with self._lock:
+            for connection in self._open:
+                connection.end()
+
+
 class _Connection(ModbusServer.ModbusService):  # type: ignore[misc]
+    """The library's connection, which alone would wait for ever for the rest of a frame."""
+
     request: Any
+
+    def __init__(self, *arguments: Any, connections: _Connections) -> None:
+        self._connections = connections
+        self._whole_s: float | None = None
+        self.has_asked = False
+        self.active_s = time.monotonic()
+        super().__init__(*arguments)
 
     def setup(self) -> None:
         super().setup()
         if self.request.family == socket.AF_INET6:
             self.request = _Ipv6Socket(self.request)
+        self._connections.add(self)
+
+    def finish(self) -> None:
+        self._connections.discard(self)
+
+    def end(self) -> None:
+        """Close it from another thread."""
+        with contextlib.suppress(OSError):
+            self.request.shutdown(socket.SHUT_RDWR)
+
+    def _recv_all(self, size: int) -> bytes:
+        """The header of a frame, whenever it comes, or the rest of it, in time."""
+        is_header = self._whole_s is None
+        data = b""
+        while len(data) < size:
+            if not self.server_running or (self._whole_s is not None and time.monotonic() > self._whole_s):
+                raise ModbusServer.NetworkError("stopped, or half a frame")
+            try:
+                piece = self.request.recv(size - len(data))
+            except TimeoutError:
+                continue
+            if not piece:
+                raise ModbusServer.NetworkError("closed")
+            data += piece
+            if self._whole_s is None:
+                self._whole_s = time.monotonic() + FRAME_S
+        if not is_header:
+            self._whole_s = None
+            self.has_asked = True
+            self.active_s = time.monotonic()
+        return data
+
+    def _send_all(self, data: bytes) -> bool:
+        """Send, or give up a master that does not take its answers."""
+        self.request.sendall(data)
+        return True
 
 
 class _Server(ModbusServer):  # type: ignore[misc]
     """The library's server, which alone would serve no IPv6 peer and take half a second to stop."""
 
-    ModbusService = _Connection
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.connections = _Connections()
+        self.ModbusService = functools.partial(_Connection, connections=self.connections)
 
     def _serve(self) -> None:
         self._evt_running.set()
