@@ -7,11 +7,11 @@ from ampedge.doctor.finding import Finding, ok, problem, warning
 from ampedge.errors import AmpedgeError, ConfigError, did_you_mean
 from ampedge.model.bundle import Bundle, agree, load_bundle
 from ampedge.model.keeper import Keeper
-from ampedge.site_map import model_path, verify_key
+from ampedge.site_map import model_path, site_bundle, verify_key
 
 
 def look(config: Config) -> tuple[Bundle | None, list[Finding]]:
-    """(the model, None where it is refused; what there is to say of it)."""
+    """(the model that serve would run, None where it would not start; what there is to say of it)."""
     try:
         path, how = model_path(config)
         bundle = load_bundle(path, verify_key=verify_key(config))
@@ -20,10 +20,18 @@ def look(config: Config) -> tuple[Bundle | None, list[Finding]]:
                 agree(bundle, device.datamap)
         _normal_label(config, bundle)
     except AmpedgeError as error:
-        return None, [problem("model", error)]
+        return _last_good(config), [problem("model", error)]
     manifest = bundle.manifest
     said = f"{path} ({how}): {manifest.name} {manifest.version}, {', '.join(bundle.classes)}"
     return bundle, [ok("model", f"{said}; {_signature(config, bundle)}."), *_rolled_back(config, bundle)]
+
+
+def _last_good(config: Config) -> Bundle | None:
+    """The copy that serve falls back on."""
+    try:
+        return site_bundle(config, Keeper(config.state_dir))[0]
+    except AmpedgeError:
+        return None
 
 
 def _signature(config: Config, bundle: Bundle) -> str:
