@@ -159,7 +159,7 @@ def test_a_new_model_is_taken_while_it_runs_and_a_damaged_one_is_not(tmp_path: P
         serve.write(*tiny_row(first, "busy"), datamap=first.datamap)
         wait_until(lambda: events(sub)[-1:] and events(sub)[-1]["label"] == "busy", what="the first model")
         place.write_bytes(place.read_bytes()[:-40])  # a copy that broke off
-        wait_until(lambda: "runs instead" in serve.log, what="the refusal")
+        wait_until(lambda: "goes on" in serve.log, what="the refusal")
         assert "is refused" in status(tmp_path)["model"]["problem"]
         assert events(sub)[-1]["label"] == "busy"
         shutil.copy(second / "new.ampedge", place)

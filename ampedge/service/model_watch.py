@@ -53,7 +53,7 @@ class ModelWatch:
         service, running = self._service, self._service.bundle
         self._stamp = stamp(self._path)
         try:
-            bundle, said = site_bundle(service.config, self._keeper)
+            bundle, said = site_bundle(service.config, self._keeper, running=running)
             if bundle.path == self._path:
                 refuse_older(bundle, running, verify_key(service.config))
             service.think_with(bundle)
