@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import socket
 import sqlite3
 import struct
@@ -824,3 +825,11 @@ def test_on_a_terminal_every_word_is_there_and_nothing_is_wider(site: Site, widt
         assert f"{finding.found}{finding.remedy}".replace(" ", "") in words
     assert any(said.startswith("✗ device device") for said in lines)
     assert words.endswith("1problem.")
+
+
+def test_every_check_is_described(site: Site) -> None:
+    page = (Path(__file__).resolve().parents[1] / "docs" / "doctor.md").read_text("utf-8")
+    source = "".join(file.read_text("utf-8") for file in Path(examination.__file__).parent.glob("*.py"))
+    checks = set(re.findall(r"(?:ok|warning|problem)\(\s*\"(\w+)\"", source))
+    assert checks >= {finding.check for finding in site.report().findings} - {"device device"}
+    assert [check for check in checks if f"`{check}`" not in page] == []

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -160,3 +161,10 @@ def test_the_document_is_json_with_every_field() -> None:
 )
 def test_time_spans_in_words(age_s: float, said: str) -> None:
     assert in_words(age_s) == said
+
+
+def test_every_field_is_described() -> None:
+    page = (Path(__file__).resolve().parents[1] / "docs" / "doctor.md").read_text("utf-8")
+    document = WELL.as_dict()
+    parts = [document, document["devices"][0], document["mqtt"], document["log"], document["model"]]
+    assert [name for part in parts for name in part if f"`{name}`" not in page] == []
