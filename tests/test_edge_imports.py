@@ -74,7 +74,7 @@ def test_the_commands_of_the_workstation_say_what_to_install(tmp_path: Path, com
 
 
 @pytest.mark.parametrize(
-    "command", ["", "serve", "simulate", "monitor", "collect", "init", "train", "evaluate", "export"]
+    "command", ["", "serve", "simulate", "monitor", "collect", "init", "train", "evaluate", "export", "rollback"]
 )
 def test_help(edge: Edge, tmp_path: Path, command: str) -> None:
     done = run_cli(*command.split(), "--help", cwd=tmp_path, env=edge.env)

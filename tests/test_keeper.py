@@ -17,6 +17,7 @@ from ampedge.model.keeper import Keeper, Record, is_older, refuse_older, stamp
 from ampedge.site_map import model_path, site_bundle
 from tests.support.bundles import tiny_bundle
 from tests.support.keys import make_keys
+from tests.support.serving import Serve
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -210,6 +211,16 @@ def test_a_model_that_does_not_fit_is_stood_in_for_as_well(
         site_bundle(load_config(config, environment={}), keeper)
     with pytest.raises(UsageError, match="There is no model at"):
         site_bundle(site, Keeper(tmp_path / "elsewhere"))
+
+
+def test_serve_starts_with_the_last_good_copy(keeper: Keeper, path: Path, made: dict[int, Bundle]) -> None:
+    pack_bundle(made[1], path)
+    run(keeper, path)
+    path.write_bytes(b"half of it")
+    options = ("--state-dir", path.parent / "state")
+    with Serve(path.parent, *options, model=path, ready="Version 1 runs instead") as serve:
+        assert f"{path} is refused" in serve.log
+        assert serve.stop() == 0
 
 
 # The way back.
