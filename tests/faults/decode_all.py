@@ -108,10 +108,12 @@ def main() -> int:
     with multiprocessing.get_context("spawn").Pool(count) as pool:
         begun_s = time.monotonic()
         missed = sum(pool.map(wrong, [range(number, 65536, count) for number in range(count)]))
-        print(f"4 x {2**32:,} patterns, {missed:,} wrong ({time.monotonic() - begun_s:.1f} s)")
-        begun_s = time.monotonic()
+        between_s = time.monotonic()
         differ = sum(pool.map(differing, [_LOWS[number::count] for number in range(count)]))
-        print(f"4 x {65536 * len(_LOWS):,} in the scalar form, {differ:,} differ ({time.monotonic() - begun_s:.1f} s)")
+    print(
+        f"4 x {2**32:,} patterns, {missed:,} wrong ({between_s - begun_s:.1f} s); "
+        f"4 x {65536 * len(_LOWS):,} in the scalar form, {differ:,} differ ({time.monotonic() - between_s:.1f} s)"
+    )
     return int(missed + differ > 0)
 
 

@@ -376,8 +376,12 @@ def test_connections_and_descriptors_do_not_grow(proxy: Proxy, device: Callable[
     wait_until(lambda: len(list(Path("/proc/self/fd").iterdir())) <= held)
 
 
-def test_serve_and_collect_never_write_to_a_device_that_they_poll(tmp_path: Path) -> None:
-    with ScriptedSlave(lambda frame: registers(frame, list(GOLDEN_WORDS))) as recorded:
+def test_serve_collect_and_probe_never_write_to_a_device_that_they_poll(tmp_path: Path) -> None:
+    def golden(frame: bytes) -> bytes:
+        address, count = struct.unpack(">HH", frame[8:12])
+        return registers(frame, [(*GOLDEN_WORDS, *[0] * 200)[address + i] for i in range(count)])
+
+    with ScriptedSlave(golden) as recorded:
         port = recorded.port
         with Serve(tmp_path, "--slave", "external", "--interval", "0.05", port=port, ready="Reading") as serve:
             wait_until(lambda: len(recorded.requests) > 5)
@@ -386,4 +390,7 @@ def test_serve_and_collect_never_write_to_a_device_that_they_poll(tmp_path: Path
         options = ["--label", "fine", "--count", 3, "--interval", 0.05, "--host", "127.0.0.1", "--port", port]
         assert run_cli("collect", *options, cwd=tmp_path).returncode == 0
         assert len(recorded.requests) >= before + 3
+        before = len(recorded.requests)
+        assert run_cli("probe", "--host", "127.0.0.1", "--port", port, cwd=tmp_path).returncode == 0
+        assert len(recorded.requests) > before
         assert {request[0] for request in recorded.requests} == {3}
