@@ -12,6 +12,7 @@ import pytest
 from ampedge.samples import DATA, shipped
 from tests.support.cli import run_cli
 from tests.support.mosquitto import Mosquitto, free_port
+from tests.support.reference import commands
 from tests.support.serving import GOLDEN, Serve
 from tests.support.waiting import wait_until
 
@@ -73,9 +74,7 @@ def test_the_commands_of_the_workstation_say_what_to_install(tmp_path: Path, com
     assert edge.asked  # so the hook does what it should
 
 
-@pytest.mark.parametrize(
-    "command", ["", "serve", "simulate", "monitor", "collect", "init", "train", "evaluate", "export", "rollback"]
-)
+@pytest.mark.parametrize("command", ["", *dict.fromkeys(name.split()[0] for name in commands())])
 def test_help(edge: Edge, tmp_path: Path, command: str) -> None:
     done = run_cli(*command.split(), "--help", cwd=tmp_path, env=edge.env)
     assert done.returncode == 0, done.stderr
@@ -100,6 +99,8 @@ def test_serve_simulate_collect_and_monitor(edge: Edge, tmp_path: Path, mosquitt
         done = run_cli("collect", *address, *collected, cwd=tmp_path, env=edge.env)
         assert done.returncode == 0, done.stderr
         assert len((tmp_path / "rows.csv").read_text().splitlines()) == 3
+        done = run_cli("probe", *address, cwd=tmp_path, env=edge.env)
+        assert done.returncode == 0, done.stderr
 
         serve.write(*GOLDEN)
         broker = ["--broker", f"127.0.0.1:{mosquitto.port}"]
@@ -112,6 +113,9 @@ def test_serve_simulate_collect_and_monitor(edge: Edge, tmp_path: Path, mosquitt
         if mapped.exists():
             assert not [name for name in HEAVY if f"/site-packages/{name}/" in mapped.read_text()]
         assert serve.stop() == 0
+        done = run_cli("history", cwd=tmp_path, env=edge.env)
+        assert done.returncode == 0, done.stderr
+        assert "healthy" in done.stdout
 
 
 def test_serve_goes_on_without_a_broker(edge: Edge, tmp_path: Path) -> None:

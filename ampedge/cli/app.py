@@ -11,6 +11,7 @@ from ampedge.cli.demo import demo
 from ampedge.cli.doctor import doctor
 from ampedge.cli.evaluate import evaluate
 from ampedge.cli.export import export
+from ampedge.cli.history import history
 from ampedge.cli.init import init
 from ampedge.cli.monitor import monitor
 from ampedge.cli.probe import probe
@@ -28,7 +29,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _command in (train, evaluate, export, serve, simulate, monitor, collect, probe, doctor, init, rollback, demo):
+_COMMANDS = (
+    train, evaluate, export, serve, simulate, monitor, collect, probe, history, doctor, init, rollback, demo,
+)  # fmt: skip
+for _command in _COMMANDS:
     app.command()(_command)
 app.add_typer(service, name="service")
 
