@@ -2,6 +2,7 @@
 
 import socket
 
+from ampedge.addresses import resolve
 from ampedge.config import Config
 
 _ANSWER_S = 1.0
@@ -26,12 +27,12 @@ def hosts_slave(config: Config) -> tuple[bool, str]:
 def is_local(host: str) -> bool:
     """Whether the address is one of this machine's own."""
     try:
-        found = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)
+        found = resolve(host, 0)
     except OSError:
         return False
-    for family, kind, protocol, _, address in found:
+    for family, address in found:
         try:
-            with socket.socket(family, kind, protocol) as probe:
+            with socket.socket(family, socket.SOCK_STREAM) as probe:
                 probe.bind((address[0], 0))
         except OSError:
             continue
