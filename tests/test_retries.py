@@ -15,13 +15,13 @@ class Life:
         self.clock = FakeClock()
         self.retries = Retries(self.clock.monotonic)
 
-    def stands_for(self, seconds: float, end: End, *, idle: bool = True) -> float:
+    def stands_for(self, seconds: float, end: End, *, unexplained: bool = True) -> float:
         self.retries.stands()
         self.clock.advance(seconds)
-        return self.ended(end, idle=idle)
+        return self.ended(end, unexplained=unexplained)
 
-    def ended(self, end: End, *, idle: bool = True) -> float:
-        pause_s = self.retries.ended(end, idle=idle)
+    def ended(self, end: End, *, unexplained: bool = True) -> float:
+        pause_s = self.retries.ended(end, unexplained=unexplained)
         self.clock.advance(pause_s)
         return pause_s
 
@@ -101,5 +101,5 @@ def test_a_broker_that_shuts_down_is_no_quarrel(life: Life) -> None:
 def test_a_broker_that_closes_over_events_is_no_quarrel(life: Life) -> None:
     """Each time something was on its way, which explains it."""
     for _ in range(50):
-        life.stands_for(0.1, End.CLOSED, idle=False)
+        life.stands_for(0.1, End.CLOSED, unexplained=False)
         assert not life.retries.contested

@@ -1,6 +1,7 @@
 """paho's client for one connection: its socket is opened our way, and the broker's limits are kept."""
 
 import contextlib
+import select
 import socket
 import ssl
 import time
@@ -37,6 +38,7 @@ class Client(paho.Client):
         self.window = IN_FLIGHT
         self._secure = secure
         self._opened: socket.socket | None = None
+        self._hang_up: select.poll | None = None
 
     def open(self, host: str, port: int) -> None:
         """Connect and say hello; raises OSError, TlsError among them."""
@@ -64,17 +66,12 @@ class Client(paho.Client):
         opened = self.socket()
         return isinstance(opened, ssl.SSLSocket) and opened.pending() > 0
 
-    def ended(self) -> bool:
-        """Whether the other side has closed the connection and nothing is left to read."""
-        opened = self.socket()
-        if opened is None:
-            return True
-        try:
-            return not socket.socket.recv(cast(socket.socket, opened), 1, socket.MSG_PEEK)
-        except BlockingIOError:
-            return False
-        except OSError:
-            return True
+    def gather(self, seconds: float) -> None:
+        """Let more arrive for so long, unless the other side hangs up: that is not to be noticed late."""
+        if self._hang_up is None:
+            time.sleep(seconds)
+        else:
+            self._hang_up.poll(seconds * 1000)
 
     def hold(self, wanted: bool) -> None:
         """Have the kernel gather what is written until it is told otherwise, so that it leaves in one packet."""
@@ -105,6 +102,9 @@ class Client(paho.Client):
             self._opened = plain
         else:
             self._opened = encrypted(plain, self._secure, self.host, CONNECT_TIMEOUT_S)
+        if hasattr(select, "POLLRDHUP"):  # on Linux
+            self._hang_up = select.poll()
+            self._hang_up.register(self._opened, select.POLLRDHUP)
         return self._opened
 
     def _set_tcp(self, option: int | None, value: bool) -> None:

@@ -49,8 +49,8 @@ class Hooks:
     `up` gets the client of a new connection, before anyone else may use it.
     `acknowledged` gets a message id and the broker's verdict.
     `turn` is called by the connection's thread while it stands, once a second at least.
-    `oldest_s` is the monotonic time of the oldest message that waits for its acknowledgement;
-    `idle` says that none of those is an event.
+    `oldest_s` is the monotonic time of the oldest message that waits for its acknowledgement.
+    `unexplained` says that nothing of ours is on its way that could be why the connection is closed now.
     `refused` gets the sentence about a trouble that somebody has to mend, when it begins.
     Only `turned` is called without the lock, after each turn of the thread.
     """
@@ -64,7 +64,7 @@ class Hooks:
     turn: Callable[[Client], None] = lambda _: None
     turned: Callable[[], None] = lambda: None
     oldest_s: Callable[[], float | None] = lambda: None
-    idle: Callable[[], bool] = lambda: True
+    unexplained: Callable[[], bool] = lambda: True
 
 
 class Connection:
@@ -110,7 +110,7 @@ class Connection:
         self._where = f"{mqtt.host}:{mqtt.port}"
         self._closing = threading.Event()
         self._end = End.FAILED
-        self._idle = True
+        self._unexplained = False
         self._answered = False
         self._unsupported = False
         self._broken = False
@@ -166,13 +166,13 @@ class Connection:
             self.wake()
 
     def broke(self, error: Exception) -> None:
-        """A bug was met: say so once, and make the connection anew, since nobody knows what it left undone."""
+        """Something unexpected: say so once, and make the connection anew, since nobody knows what it left undone."""
         where = traceback.extract_tb(error.__traceback__)[-1:]
         kind = f"{type(error).__name__} {where[0].filename}:{where[0].lineno}" if where else type(error).__name__
         if kind not in self._bugs:
             self._bugs.add(kind)
-            logger.error("The connection to the broker is made anew because of a bug.", exc_info=error)
-        self.problem = f"The connection to the broker at {self._where} met a bug ({type(error).__name__}: {error})."
+            logger.error("The connection to the broker is made anew after an unexpected error.", exc_info=error)
+        self.problem = f"An unexpected error ended the connection to {self._where} ({type(error).__name__}: {error})."
         self._broken = True
         self.wake()
 
@@ -199,7 +199,7 @@ class Connection:
             self._versions.rotate(-1)
             if self._versions[0] is not self._first_version:
                 return 0.0
-        pause_s = self.retries.ended(end, idle=self._idle)
+        pause_s = self.retries.ended(end, unexplained=self._unexplained)
         if self.retries.contested:
             self._trouble(
                 f"Another client uses the client id {self._client_id} at the broker at {self._where}, and they end "
@@ -211,7 +211,7 @@ class Connection:
     def _attempt(self) -> End:
         self._end = End.OTHER_VERSION
         self._answered = self._broken = self._unsupported = False
-        self._idle = True
+        self._unexplained = False
         client = self._make_client(self._versions[0])
         try:
             client.open(self._mqtt.host, self._mqtt.port)
@@ -224,9 +224,8 @@ class Connection:
             self._trouble(f"The broker at {self._where} cannot be reached: {_in_words(error)}.")
         except Exception as error:  # whatever a stranger on that port sends, this thread lives on
             self._failed()
-            if self._answered:
-                self.broke(error)
-            else:
+            self.broke(error)
+            if not self._answered:
                 self._trouble(f"What answers at {self._where} is no MQTT broker ({type(error).__name__}: {error}).")
         finally:
             with self.lock:
@@ -262,8 +261,8 @@ class Connection:
                 ready = {key.fileobj for key, _ in selector.select(wait_s)}
                 self.progress_s = now_s = time.monotonic()
                 readable = watched in ready
-                if readable and stands and not self.hurried and self._hooks.acknowledged and not client.ended():
-                    self._closing.wait(_GATHER_S)
+                if readable and stands and not self.hurried and self._hooks.acknowledged:
+                    client.gather(_GATHER_S)
                 with self.lock:
                     if self._wake_read in ready:
                         with contextlib.suppress(BlockingIOError):
@@ -367,9 +366,9 @@ class Connection:
 
     def _went_down(self, client: Client) -> None:
         if self.client is client:
-            self._idle = self._hooks.idle()
             self.client = None
             try:
+                self._unexplained = self._hooks.unexplained()
                 self._hooks.down(self._end)
             except Exception as error:
                 self.broke(error)

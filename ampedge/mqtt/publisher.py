@@ -117,7 +117,7 @@ class Publisher:
                 turn=self._try_suspects,
                 turned=self._tell,
                 oldest_s=lambda: next((sent.at_s for sent in self._out.values()), None),
-                idle=lambda: self._rows == 0,
+                unexplained=lambda: not self._out and time.monotonic() - self._refused_s > PROMPT_S,
             ),
             password=password,
             client_id=client_id,
@@ -254,13 +254,18 @@ class Publisher:
         until_s = self._refused_until_s.get(topic)
         return until_s is not None and time.monotonic() < until_s
 
+    def _retained(self) -> dict[str, bytes]:
+        """What stands on the topics of the status while all is well."""
+        devices = {device_topic(self._status_topic, device): state for device, state in self._states.items()}
+        return {self._status_topic: ONLINE, **devices}
+
     def _write_on(self, client: Client) -> None:
         if client.want_write():
             self._connection.wake()
 
     def _send(self, client: Client, topic: str, payload: bytes, row_id: int, *, replayed: bool = False) -> bool:
         if not client.fits(topic, payload):
-            self._complain("size", f"The broker takes {client.largest} bytes; {len(payload)} for {topic} are dropped.")
+            self._complain("size", f"The broker takes {client.largest} bytes; what is larger for {topic} is dropped.")
             self._reject(row_id, TOO_LARGE)
             return True
         self._receipts.sent(row_id)
@@ -284,6 +289,8 @@ class Publisher:
         return True
 
     def _say(self, client: Client, topic: str, state: bytes) -> None:
+        if self._pauses(topic):
+            return
         mid = self._publish(client, topic, state, retain=True)
         if mid is not None:
             self._out[mid] = _Sent(None, topic, time.monotonic())
@@ -298,16 +305,17 @@ class Publisher:
         return mid if self._connection.client is client else None
 
     def _up(self, client: Client) -> None:
+        if self._out:
+            self._down(End.SILENT)  # it failed when it was due
         if self._connection.retries.at_once:
             self._blame()
         self._blamable, self._accused = [], None
         self._return([])
-        self._trouble = {topic: said for topic, said in self._trouble.items() if topic in self._refused_until_s}
-        self._note_aside()
+        lasting = (*self._refused_until_s, "aside")
+        self._trouble = {about: said for about, said in self._trouble.items() if about in lasting}
         self._taken_here = False
-        self._say(client, self._status_topic, ONLINE)
-        for device, state in self._states.items():
-            self._say(client, device_topic(self._status_topic, device), state)
+        for topic, state in self._retained().items():
+            self._say(client, topic, state)
         client.subscribe(self._status_topic, qos=1)
         self._changed = True
 
@@ -320,7 +328,7 @@ class Publisher:
         self._accused, self._trial = self._trial, None
         now_s = time.monotonic()
         known = now_s - self._refused_s <= PROMPT_S  # Mosquitto 2.0.11 ends the connection after a refusal
-        in_time = self._accused is None or now_s - self._tried_s <= PROMPT_S
+        in_time = self._accused is None or (self._taken_here and now_s - self._tried_s <= PROMPT_S)
         self._blamable = rows if in_time and not known and end in (End.CLOSED, End.BLAMED) else []
         if end is End.BLAMED:
             self._blame()
@@ -367,7 +375,9 @@ class Publisher:
         if sent.row_id is not None:
             self._verdict(sent.row_id, sent.topic, code)
         elif code.is_failure:
-            self._complain(sent.topic, _refusal(sent.topic, code))
+            self._pause(sent.topic, code)
+        elif self._trouble:
+            self._relieve(sent.topic)
         del self._out[mid]  # only now: whatever fails before this is given back when the connection is made anew
         if self._stopping:
             self._settled.notify_all()
@@ -390,16 +400,24 @@ class Publisher:
         self._taken_here = True
         self._suspects.settled(row_id)
         if self._trouble:
-            self._trouble.pop(topic, None)
-            self._trouble.pop("size", None)
-            self._changed = self._refused_until_s.pop(topic, None) is not None or self._changed
+            self._relieve(topic)
             self._end_trial(row_id)
 
-    def _refuse(self, row_id: int, topic: str, code: ReasonCode) -> None:
-        """A row that the broker refused by its message id, which only MQTT 5 tells."""
+    def _relieve(self, topic: str) -> None:
+        """The broker has taken something on this topic."""
+        self._trouble.pop(topic, None)
+        if self._refused_until_s.pop(topic, None) is not None:
+            self._changed = True
+
+    def _pause(self, topic: str, code: ReasonCode) -> None:
+        """The broker has refused something on this topic, which only MQTT 5 tells."""
         self._refused_s = time.monotonic()
         self._refused_until_s[topic] = self._refused_s + RETRY_S
         self._complain(topic, _refusal(topic, code))
+
+    def _refuse(self, row_id: int, topic: str, code: ReasonCode) -> None:
+        """A row that the broker refused by its message id."""
+        self._pause(topic, code)
         if code.value != _QUOTA_EXCEEDED and self._suspects.refused(row_id, self._taken_s.get(topic)):
             self._reject(row_id, REFUSED_BY_BROKER)
         elif row_id not in self._suspects.aside:
@@ -428,21 +446,23 @@ class Publisher:
 
     def _note_aside(self) -> None:
         if self._suspects.aside:
-            many = len(self._suspects.aside)
-            self._complain("aside", f"The broker does not take {many} of the events; they are tried again, apart.")
+            self._complain("aside", "The broker does not take some of the events; they are tried again, each alone.")
         else:
             self._trouble.pop("aside", None)
 
     def _try_suspects(self, client: Client) -> None:
-        """In each turn: send what was put aside and may be tried now."""
-        if any(time.monotonic() >= until_s for until_s in self._refused_until_s.values()):
+        """In each turn: send what was refused or put aside and may be tried now."""
+        for topic in [topic for topic in self._refused_until_s if not self._pauses(topic)]:
             self._changed = True
+            if (state := self._retained().get(topic)) is not None:
+                del self._refused_until_s[topic]
+                self._say(client, topic, state)
         if not self._suspects.aside or self._trial is not None or self._stopping:
             return
         refused = self._suspects.due(alone=False)
         if refused is not None and self._rows < client.window and not self._pauses(self._message(refused)[0]):
             self._send_aside(client, refused)
-        alone = self._suspects.due(alone=True) if self._taken_here and self._connection.retries.steady() else None
+        alone = self._suspects.due(alone=True) if self._connection.retries.steady() else None
         self._making_room = alone is not None and self._rows > 0
         if alone is not None and not self._making_room:
             self._trial, self._tried_s = alone.id, time.monotonic()

@@ -36,8 +36,8 @@ class Retries:
     """The pauses between attempts; `at_once` says that the present attempt follows a loss without any.
 
     Two clients with one id end each other's connection for ever.
-    MQTT 5 says so; else the sign is that a young connection is closed while the broker stays, so that the
-    attempt right after it stands.
+    MQTT 5 may say so; else the sign is that a young connection is closed while the broker stays, so that the
+    attempt right after it stands, and while nothing was on its way that the broker could have objected to.
     `contested` is set while we keep out of such a quarrel; after it one more takeover is enough to stop again,
     until a connection has stood for a minute.
     """
@@ -65,8 +65,8 @@ class Retries:
         """Whether the present connection has stood for a while."""
         return self._since_s is not None and self._monotonic() - self._since_s >= STEADY_S
 
-    def ended(self, end: End, *, idle: bool) -> float:
-        """The seconds to wait now; `idle` says that nothing of ours waited for an acknowledgement."""
+    def ended(self, end: End, *, unexplained: bool) -> float:
+        """The seconds to wait now; `unexplained` says that nothing but another client can be why it was closed."""
         now_s = self._monotonic()
         stood_s = 0.0 if self._since_s is None else now_s - self._since_s
         young = self._since_s is not None and stood_s < STEADY_S
@@ -81,7 +81,7 @@ class Retries:
             self._failures = 0
             self._takeovers.clear()
             return CONTESTED_S
-        self._closed_young = idle if end is End.CLOSED and young else None
+        self._closed_young = unexplained if end is End.CLOSED and young else None
         self._failures = 0 if stood_s >= STEADY_S else min(self._failures + 1, 16)
         self.at_once = end in (End.CLOSED, End.BLAMED) and self._may_at_once(now_s)
         if self.at_once:
@@ -92,8 +92,8 @@ class Retries:
         return delay_s * random.uniform(0.75, 1.25)  # noqa: S311 (jitter)
 
     def _is_contested(self, now_s: float) -> bool:
-        lately = [idle for at_s, idle in self._takeovers if now_s - at_s <= MINUTE_S]
-        return len(lately) >= (1 if self._wary else _TAKEOVERS) and any(lately)
+        lately = [unexplained for at_s, unexplained in self._takeovers if now_s - at_s <= MINUTE_S]
+        return len(lately) >= (1 if self._wary else _TAKEOVERS) and all(lately)
 
     def _may_at_once(self, now_s: float) -> bool:
         return len(self._at_once_s) < _AT_ONCE or now_s - self._at_once_s[0] > MINUTE_S

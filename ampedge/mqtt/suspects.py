@@ -29,8 +29,8 @@ class Suspects:
     """Keeps aside what may be to blame, so that one row cannot hold up the others.
 
     A row that was on its way at two losses of the connection is kept aside.
-    It is then tried alone, on a connection that has stood for a while and on which others got through.
-    Where that ends the connection too, three times, the row is given up.
+    It is then tried alone, on a connection that has stood for a while.
+    Where that ends the connection too, three times and each time after others got through, the row is given up.
     So no number of ordinary losses suffices: a killed broker takes the rows again when it is back.
     A row that the broker refused by its message id is tried again every minute, and is given up after three
     refusals between which it took others on the same topic.
