@@ -61,6 +61,7 @@ def test_an_answer_that_comes_twice_is_never_the_answer_to_the_next_request() ->
         ("another function code", "its function code is 4"),
         ("the right answer with a byte behind it", "more follows it"),
         ("one register less, consistently", "it holds more or less than was asked for"),
+        ("a length of 255", "its length cannot be"),
         ("a length of 65535", "its length cannot be"),
     ],
 )
