@@ -58,7 +58,7 @@ def test_a_missing_register_costs_its_own_tag_only(tmp_path: Path, mosquitto: Mo
         assert values.pop("heater_current") is None
         assert all(value is not None for value in values.values())
         running.stop()
-        assert running.log.count("No value for heater_current; asked again after 300 s.") == 1
+        assert running.log.count("no value for heater_current; asked again after 300 s.") == 1
         assert "exception 2 (illegal data address) (function code 3, holding 4-5)" in running.log
 
 

@@ -12,6 +12,7 @@ from ampedge.clock import FakeClock
 from ampedge.datamap import DataMap, Tag, laid_out
 from ampedge.errors import ExceptionReply
 from ampedge.log import logger
+from ampedge.log.entry import entry_of, for_people
 from ampedge.modbus.client import Master
 from ampedge.modbus.source import Backoff, ModbusSource
 from ampedge.records import Frame, Reason
@@ -81,10 +82,10 @@ def polled() -> Iterator[Callable[..., Polled]]:
 
 @pytest.fixture
 def log() -> Iterator[list[str]]:
-    """The lines that are logged."""
+    """The lines that are logged, as people read them, without time and level."""
     lines: list[str] = []
     handler = logging.Handler()
-    handler.emit = lambda record: lines.append(record.getMessage())  # type: ignore[method-assign]
+    handler.emit = lambda record: lines.append(for_people(entry_of(record))[32:])  # type: ignore[method-assign]
     level = logger.level
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
@@ -135,7 +136,9 @@ def test_the_registers_between_the_tags_are_left_alone_where_the_device_does_not
         assert device.poll().words == ((1, 2), (11, 12))
     assert device.requests() == [(0, 12), (0, 2), (10, 2), (0, 2), (10, 2)]  # tried once and remembered
     assert device.source.plan.describe() == "holding 0-1, holding 10-11"
-    assert log == ["pump: reads holding 0-1, holding 10-11 from now on, because of an exception."]
+    assert log == [
+        "pump: read in other pieces from now on. (device pump, unit 17, registers holding 0-1, holding 10-11)"
+    ]
 
 
 @pytest.mark.parametrize("missing", range(8))
@@ -153,7 +156,7 @@ def test_one_tag_that_is_not_there_does_not_take_its_neighbours_with_it(
     assert first == (0, 8)
     device.poll()
     assert len(device.requests()) == 2  # the good half and the good quarter; nobody asks for the bad one
-    assert sum(f"No value for {'abcd'[missing // 2]}; asked again after 300 s" in line for line in log) == 1
+    assert sum(f"no value for {'abcd'[missing // 2]}; asked again after 300 s." in line for line in log) == 1
     assert len(log) == 2
 
 
@@ -163,7 +166,7 @@ def test_what_was_missing_is_asked_for_again_after_five_minutes(polled: Callable
     device.slave.answer = answering
     assert device.poll(PARKED_S - 1).bad == (None, None, None, CONFIGURATION)
     assert device.poll(1.5) == Frame("pump", 1e9 + 300.5, ((1, 2), (3, 4), (5, 6), (7, 8)), monotonic_s=1300.5)
-    assert log[-1] == "pump: d (unit 17, holding 6-7) can be read again."
+    assert log[-1] == "pump: d can be read again. (device pump, unit 17, function 3, registers holding 6-7)"
 
 
 def test_a_device_that_has_nothing_of_the_map_is_asked_every_five_minutes_and_keeps_its_one_block(
@@ -229,7 +232,8 @@ def test_an_illegal_function_parks_its_table_and_leaves_the_other_alone(
         assert (frame.words, frame.bad) == (((1, 2), (), ()), (None, CONFIGURATION, CONFIGURATION))
     assert sorted(device.requests()) == [(0, 2)] * 4 + [(0, 4)]
     assert len(log) == 1
-    assert "pump: The slave at 127.0.0.1:" in log[0]
+    assert "pump: no value for b, c; asked again after 300 s. The slave at 127.0.0.1:" in log[0]
+    assert log[0].endswith("(device pump, unit 17, function 4, registers input 0-3)")
     assert "unit 17, answers with exception 1 (illegal function) (function code 4, input 0-3)" in log[0]
 
 

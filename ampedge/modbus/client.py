@@ -24,7 +24,6 @@ _EXCEPTIONS = {
 }
 _FAILURES = (HungUp, Garbage, Refused, OSError)
 _Answer = TypeVar("_Answer")
-_READS = {"coil": 1, "discrete": 2, "holding": 3, "input": 4}
 
 
 class Master:
@@ -50,7 +49,7 @@ class Master:
 
     def read_block(self, block: Block) -> Words:
         """The words of one block; raises UnreachableError or ExceptionReply."""
-        request = struct.pack(">BHH", _READS[block.table], block.address, block.count)
+        request = struct.pack(">BHH", block.read_function, block.address, block.count)
         check = bits if block.table in BIT_TABLES else registers
         try:
             try:

@@ -10,6 +10,7 @@ READ_LIMIT_REGISTERS = 125
 READ_LIMIT_BITS = 2000
 WRITE_LIMIT_REGISTERS = 123
 WRITE_LIMIT_BITS = 1968
+_READ_FUNCTIONS = {"coil": 1, "discrete": 2, "holding": 3, "input": 4}
 CHEAP_GAP = 16
 """Registers read for nothing that still cost less than one more request."""
 
@@ -22,6 +23,11 @@ class Block:
     address: int
     count: int
     tags: tuple[int, ...]
+
+    @property
+    def read_function(self) -> int:
+        """The function code that reads it."""
+        return _READ_FUNCTIONS[self.table]
 
     def describe(self) -> str:
         return f"{self.table} {self.address}-{self.address + self.count - 1}"

@@ -6,7 +6,7 @@ import threading
 from ampedge.clock import Clock
 from ampedge.datamap import DataMap, Tag
 from ampedge.errors import ExceptionReply, UnreachableError
-from ampedge.log import logger
+from ampedge.log import about, logger
 from ampedge.modbus.check import CheckRegister
 from ampedge.modbus.client import Master
 from ampedge.modbus.parts import BUSY, GATEWAY, PARKED_S, Part, kept, part_of, reason_of
@@ -163,20 +163,24 @@ class ModbusSource:
         """Go on with these parts, and say what is new."""
         if parts != self._parts:
             self._parts = parts
-            logger.warning("%s: reads %s from now on, because of an exception.", self._device, self.plan.describe())
+            concerns = about(device=self._device, unit=self.master.unit, registers=self.plan.describe())
+            logger.warning("%s: read in other pieces from now on.", self._device, extra=concerns)
         for part in parts:
             if part.problem != part.said:
                 part.said = part.problem
                 self._say(part)
 
     def _say(self, part: Part) -> None:
-        names = ", ".join(self._datamap.tags[index].name for index in part.block.tags)
+        block = part.block
+        names = ", ".join(self._datamap.tags[index].name for index in block.tags)
+        concerns = about(
+            device=self._device, unit=self.master.unit, function=block.read_function, registers=block.describe()
+        )
         if part.code:
             again = f"; asked again after {part.wait_s:g} s" if part.wait_s >= PARKED_S else ""
-            logger.warning("%s: %s No value for %s%s.", self._device, part.problem, names, again)
+            logger.warning("%s: no value for %s%s. %s", self._device, names, again, part.problem, extra=concerns)
         else:
-            where = f"unit {self.master.unit}, {part.block.describe()}"
-            logger.info("%s: %s (%s) can be read again.", self._device, names, where)
+            logger.info("%s: %s can be read again.", self._device, names, extra=concerns)
 
     def _troubles(self) -> tuple[tuple[Reason | None, ...], str]:
         """(what is wrong with each tag, the worst problem in a sentence)."""
