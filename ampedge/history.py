@@ -190,6 +190,8 @@ def write_events(path: Path, past: Past, chosen: Chosen) -> int:
 
 
 def _write(path: Path, head: Sequence[str], rows: Iterable[Sequence[Cell]]) -> None:
+    if path.exists() and not path.is_file():
+        raise UsageError(f"{path} cannot be written: it is no file.", "Choose another place with --csv.")
     try:
         with replaced_file(path) as made, made.open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -187,8 +188,12 @@ def test_a_table_of_every_event_is_safe_for_spreadsheets(
 
 
 def test_a_table_that_cannot_be_written_names_the_place(state: Path) -> None:
-    with pytest.raises(UsageError, match="cannot be written"):
-        app(["history", "--csv", str(state / "events.db" / "x.csv")], standalone_mode=False)
+    pipe = state / "pipe"
+    os.mkfifo(pipe)
+    for place in (state / "events.db" / "x.csv", state, pipe):
+        with pytest.raises(UsageError, match="cannot be written"):
+            app(["history", "--csv", str(place)], standalone_mode=False)
+    assert pipe.is_fifo()
 
 
 def test_no_log_and_no_events_yet(state: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,5 +1,6 @@
 """The `ampedge` command: every subcommand, and the one place that prints errors."""
 
+import io
 import sys
 from typing import Annotated
 
@@ -56,6 +57,8 @@ def _main(
 
 def main() -> None:
     """Run the command line; a known error becomes two lines and its exit code."""
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a path or name need not be text in the terminal's encoding
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         app(prog_name="ampedge")
     except AmpedgeError as error:

@@ -1,6 +1,5 @@
 """What `probe` does while it runs, and how a finding looks."""
 
-import io
 import json
 import math
 import signal
@@ -45,8 +44,6 @@ def registers(address: str, table: str | None, count: int) -> Registers:
 
 def run(config: Config, wanted: Registers | None, *, watch: bool, as_json: bool) -> None:
     """Read once, or until interrupted, and show it; raises UnreachableError."""
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")
     device = config.device
     master = Master(reachable(device.host), device.port, unit=device.unit, timeout_s=device.timeout_s)
     messages = Console(stderr=True, highlight=False, soft_wrap=True)
