@@ -9,24 +9,22 @@ how fast what waits is delivered and how long live events take meanwhile, from r
 import argparse
 import json
 import tempfile
-import threading
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ampedge.store.event_log import EventLog
-
 from ampedge.clock import FakeClock
 from ampedge.modbus.codec import encode_row
 from ampedge.modbus.slave import EmbeddedSlave
 from ampedge.model.bundle import Bundle, load_bundle
-from ampedge.mqtt.subscriber import Subscriber
+from ampedge.mqtt.subscriber import Message
 from ampedge.pipeline import Pipeline
 from ampedge.records import Frame
 from ampedge.samples import BUNDLE, shipped
-from ampedge.settings import MqttSection
+from ampedge.store.event_log import EventLog
 from ampedge.wire import Origin, event_payload
+from tests.faults.consumer import Consumer
 from tests.support.mosquitto import Mosquitto
 from tests.support.serving import GOLDEN, GOLDEN_WORDS, Serve
 from tests.support.waiting import wait_until
@@ -77,42 +75,24 @@ def fill(directory: Path, rows: int, *, bundle: Bundle) -> None:
     log.close()
 
 
-class Consumer:
-    """Takes what arrives, in a thread of its own, and knows what was live and what was late."""
+class Judging(Consumer):
+    """Knows what arrived live and how long that took, and what arrived late and in which order."""
 
     def __init__(self, port: int) -> None:
+        super().__init__(port, "amp/inference/event")
         self.replayed = 0
         self.disorder = 0
         self.twice = 0
         self.live_s: list[float] = []
         self.ended_s = 0.0
         self._last = -1
-        self._subscriber = Subscriber(
-            MqttSection(host="127.0.0.1", port=port), password=None, topics=["amp/inference/event"], wait_s=10
-        )
-        self._ending = threading.Event()
-        self._thread = threading.Thread(target=self._read)
 
-    def __enter__(self) -> "Consumer":
-        self._subscriber.__enter__()
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._ending.set()
-        self._thread.join()
-        self._subscriber.close()
-
-    def _read(self) -> None:
-        while not self._ending.is_set():
-            message = self._subscriber.get(0.1)
-            if message is None:
-                continue
-            if b'"replayed":true' in message.payload:
-                self._late(int(message.payload.partition(b'"sequence":')[2].partition(b",")[0]))
-            else:
-                read_s = json.loads(message.payload)["monotonic_s"]
-                self.live_s.append(time.monotonic() - read_s)
+    def take(self, message: Message) -> None:
+        if b'"replayed":true' in message.payload:
+            self._late(int(message.payload.partition(b'"sequence":')[2].partition(b",")[0]))
+        else:
+            read_s = json.loads(message.payload)["monotonic_s"]
+            self.live_s.append(time.monotonic() - read_s)
 
     def _late(self, sequence: int) -> None:
         self.ended_s = time.monotonic()
@@ -138,7 +118,7 @@ def drain(folder: Path, rows: int, *, within_s: float) -> Outcome:
         slave.start()
         stack.callback(slave.stop)
         slave._server.data_hdl.data_bank.set_holding_registers(0, list(GOLDEN_WORDS))
-        consumer = stack.enter_context(Consumer(broker.port))
+        consumer = stack.enter_context(Judging(broker.port))
         begun_s = time.monotonic()
         options = ("--slave", "external", "--interval", "0.25")
         stack.enter_context(Serve(folder, *options, broker=broker.port, port=slave.port))

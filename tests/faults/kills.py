@@ -19,7 +19,6 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections import Counter
 from dataclasses import dataclass, field
@@ -27,9 +26,9 @@ from pathlib import Path
 
 from ampedge.modbus.slave import EmbeddedSlave
 from ampedge.model.bundle import load_bundle
-from ampedge.mqtt.subscriber import Subscriber
+from ampedge.mqtt.subscriber import Message
 from ampedge.samples import BUNDLE, shipped
-from ampedge.settings import MqttSection
+from tests.faults.consumer import Consumer
 from tests.support.cli import command, environment
 from tests.support.mosquitto import Mosquitto
 from tests.support.proxy import Proxy
@@ -67,41 +66,19 @@ class Outcome:
         return {boot: last[boot] + 1 - known[boot] for boot in last}
 
 
-class Consumer:
-    """Counts every event that arrives, in a thread of its own."""
+class Counting(Consumer):
+    """Counts every event that arrives; `again` are those that came before."""
 
     def __init__(self, port: int, topic: str = "amp/inference/event") -> None:
+        super().__init__(port, topic)
         self.received: Counter[Identity] = Counter()
         self.again = 0
-        self._subscriber = Subscriber(
-            MqttSection(host="127.0.0.1", port=port), password=None, topics=[topic], wait_s=10
-        )
-        self._ending = threading.Event()
-        self._thread = threading.Thread(target=self._read)
 
-    @property
-    def connected(self) -> bool:
-        """Whether it gets what is published from now on."""
-        return self._subscriber.connected
-
-    def __enter__(self) -> "Consumer":
-        self._subscriber.__enter__()
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._ending.set()
-        self._thread.join()
-        self._subscriber.close()
-
-    def _read(self) -> None:
-        while not self._ending.is_set():
-            message = self._subscriber.get(0.1)
-            if message is not None:
-                event = json.loads(message.payload)
-                identity = (event["boot"], event["device"], event["sequence"])
-                self.again += identity in self.received
-                self.received[identity] += 1
+    def take(self, message: Message) -> None:
+        event = json.loads(message.payload)
+        identity = (event["boot"], event["device"], event["sequence"])
+        self.again += identity in self.received
+        self.received[identity] += 1
 
 
 def in_log(state: Path) -> set[Identity]:
@@ -160,7 +137,7 @@ def run(folder: Path, *, kills: int, seed: int, progress: bool = False) -> Outco
     slave = EmbeddedSlave("127.0.0.1", 0, load_bundle(shipped(BUNDLE)).datamap)
     slave.start()
     slave._server.data_hdl.data_bank.set_holding_registers(0, list(GOLDEN_WORDS))
-    with Mosquitto(broker_folder) as broker, Proxy(broker.port) as way, Consumer(broker.port) as consumer:
+    with Mosquitto(broker_folder) as broker, Proxy(broker.port) as way, Counting(broker.port) as consumer:
         service = Service(folder, slave.port, way.port)
         state = folder / "ampedge-state"
         for kill in range(kills):

@@ -43,7 +43,7 @@ from ampedge.service.service import Service
 from ampedge.store import event_log
 from ampedge.store.database import Database
 from ampedge.store.trouble import Unwritable
-from tests.faults.kills import Consumer
+from tests.faults.kills import Counting
 from tests.support.bundles import tiny_bundle
 from tests.support.mosquitto import Mosquitto
 from tests.support.proxy import Proxy
@@ -142,7 +142,7 @@ class Storm:
         )
         self.config: Config = load_config(file, {"state_dir": str(folder / "state")}, {})
         self.state = folder / "state"
-        self.consumer = stack.enter_context(Consumer(self.mosquitto.port, "storm/+/label/event"))
+        self.consumer = stack.enter_context(Counting(self.mosquitto.port, "storm/+/label/event"))
         self.service = Service(self.config, self.bundle, clock=self.clock)
         self.service.__enter__()
         stack.callback(lambda: self.service.__exit__(None, None, None))
