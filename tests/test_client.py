@@ -164,6 +164,35 @@ def test_a_reply_that_comes_too_late_is_never_taken_for_a_later_one() -> None:
         connection.close()
 
 
+def test_reads_and_writes_go_on_over_a_new_connection_where_the_slave_closed_an_idle_one() -> None:
+    def once(frame: bytes) -> bytes | None:
+        slave.answer = lambda frame: None if slave.connections == 1 else answering(frame)
+        return answering(frame)
+
+    for ask in (
+        lambda connection: connection.read(plan_reads(TWO)),
+        lambda connection: connection.write(plan_writes(TWO), WORDS),
+    ):
+        with ScriptedSlave(once) as slave:
+            connection = master(slave, timeout_s=30)
+            ask(connection)
+            ask(connection)
+            assert slave.connections == 2
+            connection.close()
+
+
+def test_the_system_finds_a_connection_that_is_dead() -> None:
+    with ScriptedSlave(answering) as slave:
+        connection = master(slave, timeout_s=2.5)
+        connection.connect()
+        held = connection.connection._socket
+        assert held is not None
+        assert held.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):
+            assert held.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 2500
+        connection.close()
+
+
 def test_a_slave_that_hangs_up_is_noticed_at_once() -> None:
     with ScriptedSlave(lambda frame: None) as slave:
         connection = master(slave, timeout_s=30)

@@ -362,6 +362,33 @@ def test_a_device_that_comes_back_is_settling_for_a_while(polled: Callable[..., 
     assert [device.poll(1).settling for _ in range(7)] == [True] * 5 + [False] * 2
 
 
+@pytest.mark.parametrize(("idle_s", "settles"), [(1.0, True), (4.9, True), (5.0, False), (60.0, False)])
+def test_a_connection_that_the_device_closed_is_opened_again_and_only_a_long_idle_one_was_closed_for_that(
+    polled: Callable[..., Polled], idle_s: float, settles: bool
+) -> None:
+    device = polled(reconnect_settle_s=10.0)
+    device.poll()
+    device.slave.answer = lambda frame: None if device.slave.connections == 1 else answering(frame)
+    frame = device.poll(idle_s)
+    assert (frame.failure, frame.settling) == (None, settles)
+    assert device.slave.connections == 2
+
+
+def test_a_unit_behind_a_gateway_settles_too(polled: Callable[..., Polled]) -> None:
+    device = polled(reconnect_settle_s=10.0)
+    device.poll()
+    device.slave.answer = lambda frame: exception(frame, 0x0B)
+    device.poll(1)
+    device.slave.answer = answering
+    assert device.poll(1).settling
+    assert device.slave.connections == 1
+
+
+def test_closing_after_each_poll_settles_nothing(polled: Callable[..., Polled]) -> None:
+    device = polled(reconnect_settle_s=10.0, close_after_poll=True)
+    assert not any(device.poll(1).settling for _ in range(3))
+
+
 def test_nothing_settles_unless_it_is_asked_for(polled: Callable[..., Polled]) -> None:
     device = polled()
     device.poll()

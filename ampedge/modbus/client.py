@@ -50,14 +50,8 @@ class Master:
     def read_block(self, block: Block) -> Words:
         """The words of one block; raises UnreachableError or ExceptionReply."""
         request = struct.pack(">BHH", block.read_function, block.address, block.count)
-        check = bits if block.table in BIT_TABLES else registers
         try:
-            try:
-                return self._ask(request, check)
-            except HungUp as error:
-                if not error.idle:
-                    raise
-                return self._ask(request, check)  # many a slave closes what has been idle for a while: that is no loss
+            return self._ask(request, bits if block.table in BIT_TABLES else registers)
         except _FAILURES as error:
             raise self._failure(error, request, block) from error
 
@@ -75,7 +69,12 @@ class Master:
         self.connection.close()
 
     def _ask(self, request: bytes, check: Callable[[bytes, bytes], _Answer]) -> _Answer:
-        answer = self.connection.exchange(request)
+        try:
+            answer = self.connection.exchange(request)
+        except HungUp as error:
+            if not error.idle:
+                raise
+            answer = self.connection.exchange(request)  # many a slave closes what is idle for a while: that is no loss
         try:
             return check(request, answer)
         except Garbage:

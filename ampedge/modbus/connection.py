@@ -1,5 +1,6 @@
 """One TCP connection to a slave: a request goes out, its whole reply comes back in time, or the connection ends."""
 
+import contextlib
 import random
 import socket
 import time
@@ -83,9 +84,10 @@ class Connection:
 
     def close(self) -> None:
         """Close it; the next exchange opens it again."""
-        if self._socket is not None:
-            self._socket.close()
-            self._socket = None
+        held, self._socket = self._socket, None
+        if held is not None:
+            with contextlib.suppress(OSError):
+                held.close()
 
     def exchange(self, request: bytes) -> bytes:
         """The answer to a request, without its header.

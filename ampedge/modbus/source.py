@@ -13,6 +13,8 @@ from ampedge.modbus.parts import BUSY, GATEWAY, PARKED_S, Part, kept, part_of, r
 from ampedge.modbus.plan import Block, Plan, plan_reads
 from ampedge.records import Frame, Reason, Words
 
+_IDLE_S = 5.0
+"""A connection that is closed sooner was not closed for being idle."""
 _BUSY_S = 0.1
 _BUSY_RETRIES = 3
 _WORST_FIRST = (Reason.NO_COMMUNICATION, Reason.DEVICE_FAILURE, Reason.CONFIGURATION_ERROR)
@@ -56,7 +58,8 @@ class ModbusSource:
         self._checked = 0
         self._parts = [part_of(datamap, block) for block in plan_reads(datamap).blocks]
         self._pause = threading.Condition()
-        self._has_answered = False
+        self._answered_s: float | None = None
+        self._opened = 0
         self._is_lost = False
         self._settled_s = float("-inf")
 
@@ -81,12 +84,19 @@ class ModbusSource:
                 self.master.close()
         if bad and None not in bad:
             return self._failed(time_s, now_s, next(reason for reason in _WORST_FIRST if reason in bad), detail)
-        if self._is_lost:
-            self._is_lost = False
-            if self._has_answered:
-                self._settled_s = now_s + self._settle_s
-        self._has_answered = True
+        if self._is_lost or self.master.connection.opened != self._opened:
+            self._welcome(now_s)
+        self._answered_s = now_s
         return Frame(self._device, time_s, words, None, detail, now_s, now_s < self._settled_s, bad)
+
+    def _welcome(self, now_s: float) -> None:
+        """A device that was lost has come back, or is asked over a new connection: it may have been started anew."""
+        if self._answered_s is not None:
+            was_idle = self._close_after_poll or now_s - self._answered_s >= _IDLE_S
+            if self._is_lost or not was_idle:
+                self._settled_s = now_s + self._settle_s
+        self._is_lost = False
+        self._opened = self.master.connection.opened
 
     def _failed(self, time_s: float, now_s: float, reason: Reason, detail: str) -> Frame:
         self._is_lost = True
