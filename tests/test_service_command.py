@@ -459,7 +459,7 @@ def test_status_says_how_it_stands(system: FakeSystem, run: Run) -> None:
     assert out.splitlines() == [
         "ampedge is active (running) since Mon 2026-11-23 01:35:03 UTC.",
         "It says: 3 devices, broker connected",
-        "Process 4711, 52 MB of memory, started again 2 times.",
+        "Process 4711, 52 MB of memory. Restarts: 2.",
         "It starts at boot. Its config is /etc/ampedge/ampedge.toml.",
     ]
 

@@ -46,6 +46,6 @@ def sentences(name: str, known: Mapping[str, str]) -> list[str]:
     if known.get("MainPID", "0") != "0":
         memory = known.get("MemoryCurrent", "")
         taken = f", {int(memory) / 1e6:.0f} MB of memory" if memory.isdecimal() else ""
-        lines.append(f"Process {known['MainPID']}{taken}, started again {known.get('NRestarts', '0')} times.")
+        lines.append(f"Process {known['MainPID']}{taken}. Restarts: {known.get('NRestarts', '0')}.")
     starts = "It starts" if known.get("UnitFileState") == "enabled" else "It does not start"
     return [*lines, f"{starts} at boot. Its config is {config_path(name)}."]

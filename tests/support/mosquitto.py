@@ -51,6 +51,12 @@ class Mosquitto:
         self._lines = lines
         self._process: subprocess.Popen[bytes] | None = None
 
+    @property
+    def pid(self) -> int:
+        """The number of its process."""
+        assert self._process is not None
+        return self._process.pid
+
     def configure(self, *lines: str) -> None:
         """Add lines to the config, before `start`."""
         self._lines += lines

@@ -15,6 +15,7 @@ _PACKAGES = {
     "mbpoll": "mbpoll",
     "chromium": "chromium",
     "systemd-analyze": "systemd",
+    "openssl": "openssl",
 }
 
 
