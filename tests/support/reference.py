@@ -18,14 +18,15 @@ from ampedge import errors, quality, records
 from ampedge.cli.app import app
 from ampedge.config import ENVIRONMENT_PREFIX
 from ampedge.model import bundle
-from ampedge.mqtt.topics import device_topic, event_topic, status_topic
+from ampedge.mqtt.topics import device_topic, dropped_topic, event_topic, status_topic
 from ampedge.settings import MqttSection, keys
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "reference.md"
 
+_LISTS = {"devices": "[[devices]], once for each of several devices", "tags": "[[tags]], once for each tag"}
 _KINDS = {str: "TEXT", int: "INTEGER", float: "NUMBER", Path: "PATH"}
-_TYPES = {str: "text", int: "integer", float: "number", SecretStr: "text, never shown"}
+_TYPES = {str: "text", bool: "`true` or `false`", int: "integer", float: "number", SecretStr: "text, never shown"}
 
 
 def page() -> str:
@@ -129,16 +130,22 @@ def _all_keys() -> Iterator[str]:
     for path, section, name in keys():
         field = section.model_fields[name]
         parent = path.rpartition(".")[0]
-        variable = "" if parent == "tags" else f"`{environment_name(path)}`"
+        variable = "" if parent in _LISTS else f"`{environment_name(path)}`"
         sections.setdefault(parent, []).append(
             (f"`{name}`", _type(field), _key_default(field), field.description or "", variable)
         )
     for parent, rows in sections.items():
-        yield {"": "### At the top of the file", "tags": "### [[tags]], once for each tag"}.get(
-            parent, f"### [{parent}]"
-        )
+        if parent in ("devices.tags", "devices.check"):  # as [[tags]] and [modbus.check]
+            continue
+        yield "### " + ({"": "At the top of the file", **_LISTS}.get(parent) or f"[{parent}]")
         head = ("key", "type", "default", "meaning", "environment variable")
-        yield _table(head, rows) if parent != "tags" else _table(head[:4], [row[:4] for row in rows])
+        yield _table(head[:4], [row[:4] for row in rows]) if parent in _LISTS else _table(head, rows)
+        if parent == "devices":
+            yield (
+                "A device may have tags of its own, `[[devices.tags]]` with the keys of `[[tags]]`; without them it "
+                "has the shared `[[tags]]`.\n"
+                "It may have a register with a known content, `[devices.check]` with the keys of `[modbus.check]`."
+            )
 
 
 def environment_name(path: str) -> str:
@@ -170,6 +177,8 @@ def _key_default(field: FieldInfo) -> str:
         return "required"
     if field.default is None:
         return ""
+    if isinstance(field.default, bool):
+        return f"`{str(field.default).lower()}`"
     return "empty" if field.default in ("", ()) else f"`{field.default}`"
 
 
@@ -210,6 +219,7 @@ def _topics() -> Iterator[str]:
     status = status_topic(topic)
     yield (
         f"The names derive from `mqtt.topic`, here with its default `{topic}` and a device named `amplifier`.\n"
+        "`{device}` in it is replaced by the device's name; with several devices it must be there.\n"
         "[mqtt.md](mqtt.md) says what to do with them; [event.schema.json](event.schema.json) is the JSON schema of "
         "an event."
     )
@@ -218,6 +228,7 @@ def _topics() -> Iterator[str]:
         [
             (f"`{topic}`", "the label of now, such as `healthy`", "0", "no"),
             (f"`{event_topic(topic)}`", "the event, JSON", "1", "no"),
+            (f"`{dropped_topic(topic)}`", "the announcement that events were dropped, JSON", "1", "no"),
             (f"`{status}`", "`online` or `offline`: the service", "1", "yes"),
             (f"`{device_topic(status, 'amplifier')}`", "`online` or `offline`: the device", "1", "yes"),
         ],
