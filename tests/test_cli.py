@@ -19,6 +19,7 @@ from ampedge.errors import (
     missing_extra,
 )
 from tests.support.cli import run_cli
+from tests.support.mosquitto import free_port
 
 
 @pytest.fixture
@@ -123,6 +124,18 @@ def test_all_problems_of_a_config_are_shown_by_a_command(tmp_path: Path) -> None
     ):
         assert words in done.stderr
     assert run_cli("--debug", "serve", "--port", 0, cwd=tmp_path).stderr.startswith("Traceback")
+
+
+@pytest.mark.parametrize(
+    "keys", ['password_file = "gone.pem"', 'tls = true\nca_file = "gone.pem"', 'tls = true\ncert_file = "gone.pem"']
+)
+def test_a_file_of_the_config_that_is_not_there_is_named(tmp_path: Path, keys: str) -> None:
+    (tmp_path / "ampedge.toml").write_text(f'[mqtt]\nusername = "edge"\n{keys}\n')
+    done = run_cli("serve", "--port", free_port(), cwd=tmp_path)
+    assert done.returncode == 2
+    key = keys.split()[-3]
+    assert f"mqtt.{key}: gone.pem " in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize(
