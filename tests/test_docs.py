@@ -40,7 +40,7 @@ def typed_commands(page: Path) -> Iterator[str]:
     """Every `ampedge ...` that a reader is to type: in a code block, up to a pipe or the like."""
     for _, block in _FENCE.findall(page.read_text("utf-8")):
         for line in block.replace("\\\n", " ").splitlines():
-            found = re.match(r"(?:\$ |> )?(?:\w+=\S+ )*(?:\S*/bin/)?(ampedge .+)", line)
+            found = re.match(r"(?:\$ |> )?(?:sudo )?(?:\w+=\S+ )*(?:\S*/bin/)?(ampedge .+)", line)
             if found:
                 yield re.split(r" (?:[|>;]|&&?|2>)(?: |$)", found[1])[0]
 
