@@ -293,10 +293,16 @@ def _from_environment(environment: Mapping[str, str]) -> Iterator[tuple[str, Any
         if not name.startswith(ENVIRONMENT_PREFIX) or name in _NOT_KEYS:
             continue
         path = name.removeprefix(ENVIRONMENT_PREFIX).lower().replace("__", ".")
-        if types.get(path) is bool:
-            yield path, _TRUTHS.get(text.lower(), text)
-        else:
-            yield path, _number(text) if types.get(path) in (int, float, int | None) else text
+        yield path, _as(types.get(path), text)
+
+
+def _as(wanted: Any, text: str) -> Any:
+    """What the text of a variable means where that type is wanted; the check refuses what it is not."""
+    if wanted is bool:
+        return _TRUTHS.get(text.lower(), text)
+    if wanted == int | str:  # an address: "40001" is text in a file, too
+        return int(text) if text.isdecimal() and len(text) < len("40001") else text
+    return _number(text) if wanted in (int, float, int | None) else text
 
 
 def _number(text: str) -> int | float | str:

@@ -768,6 +768,9 @@ def test_checks_that_cannot_be(tmp_path: Path, section: str) -> None:
 def test_a_check_from_the_environment(tmp_path: Path) -> None:
     environment = {"AMPEDGE_MODBUS__CHECK__ADDRESS": "hr:5", "AMPEDGE_MODBUS__CHECK__VALUE": "1.5"}
     assert load(tmp_path, "", None, environment).device.check == (Tag("check", 5), 1.5)
+    for text, check in (("0", Tag("check", 0)), ("40001", Tag("check", 0)), ("30011", Tag("check", 10, "input"))):
+        given = {**environment, "AMPEDGE_MODBUS__CHECK__ADDRESS": text}
+        assert load(tmp_path, "", None, given).device.check == (check, 1.5)
     assert load(tmp_path, toml("modbus.check.type", '"int16"'), None, environment).device.check == (
         Tag("check", 5, type="int16"),
         1.5,
