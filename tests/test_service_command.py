@@ -457,7 +457,7 @@ def test_status_says_how_it_stands(system: FakeSystem, run: Run) -> None:
     )
     out, _ = run("status")
     assert out.splitlines() == [
-        "ampedge is active (running) since Mon 2026-11-23 01:35:03 UTC.",
+        "The service ampedge is active (running) since Mon 2026-11-23 01:35:03 UTC.",
         "It says: 3 devices, broker connected",
         "Process 4711, 52 MB of memory. Restarts: 2.",
         "It starts at boot. Its config is /etc/ampedge/ampedge.toml.",
@@ -471,7 +471,7 @@ def test_a_failed_service_says_why(system: FakeSystem, run: Run, capsys: pytest.
     with pytest.raises(UnreachableError, match="plant does not run"):
         run("status", "--name", "plant")
     assert capsys.readouterr().out.splitlines() == [
-        "plant is failed (failed).",
+        "The service plant is failed (failed).",
         "It ended last because of: watchdog.",
         "It does not start at boot. Its config is /etc/ampedge/plant.toml.",
     ]

@@ -35,7 +35,7 @@ def ask(machine: Machine, name: str) -> dict[str, str]:
 
 def sentences(name: str, known: Mapping[str, str]) -> list[str]:
     """The same for people."""
-    lines = [f"{name} is {known.get('ActiveState', 'unknown')} ({known.get('SubState', '')})"]
+    lines = [f"The service {name} is {known.get('ActiveState', 'unknown')} ({known.get('SubState', '')})"]
     if known.get("StateChangeTimestamp"):
         lines[0] += f" since {known['StateChangeTimestamp']}"
     lines[0] += "."
