@@ -24,7 +24,8 @@ from ampedge.doctor import broker, disk, examination, mosquitto, slave
 from ampedge.doctor.examination import Report, examine
 from ampedge.doctor.finding import Finding, State
 from ampedge.doctor.listeners import Listener, is_here, listener, may_listen
-from ampedge.model.bundle import load_bundle, pack_bundle
+from ampedge.model.bundle import load_bundle, pack_bundle, sign_bundle
+from ampedge.model.keeper import Keeper
 from ampedge.samples import BUNDLE, shipped
 from ampedge.service.snapshot import DeviceState, LogState, ModelState, MqttState, Snapshot
 from ampedge.service.status import StatusSocket
@@ -306,6 +307,44 @@ def test_without_tags_and_model_a_device_is_only_reached(site: Site) -> None:
     assert site.slave.requests == []
 
 
+def test_devices_are_judged_with_the_last_good_model_where_the_new_one_is_refused(site: Site) -> None:
+    path = site.place / "model.ampedge"
+    path.write_bytes(shipped(BUNDLE).read_bytes())
+    Keeper(site.place / "state").keep(load_bundle(path), path)
+    truncated_model(site)
+    site.write()
+    before = sorted(site.place.rglob("*"))
+    report = site.report()
+    assert wrong(report) == [("model", State.PROBLEM)]
+    assert "healthy" in line(report, "device device").found
+    assert sorted(site.place.rglob("*")) == before
+
+
+def test_a_model_that_was_rolled_back_is_a_warning(site: Site) -> None:
+    path = site.place / "model.ampedge"
+    keeper = Keeper(site.place / "state")
+    pack_bundle(tiny_bundle(site.place), path)
+    keeper.keep(load_bundle(path), path)
+    path.write_bytes(shipped(BUNDLE).read_bytes())
+    keeper.keep(load_bundle(path), path)
+    keeper.roll_back()
+    site.set("", model="model.ampedge")
+    report = site.report()
+    assert wrong(report) == [("model", State.WARNING)]
+    assert any("was rolled back: version 1 runs instead" in finding.found for finding in report.findings)
+
+
+def test_a_signed_model_is_proved_by_its_key(site: Site) -> None:
+    private, public = make_keys(site.place)
+    pack_bundle(sign_bundle(load_bundle(shipped(BUNDLE)), private), site.place / "signed.ampedge")
+    site.set("", model="signed.ampedge")
+    assert "signed, which nobody checks without verify_key" in line(site.report(), "model").found
+    site.set("", verify_key=public.name)
+    report = site.report()
+    assert wrong(report) == []
+    assert f"signed, as {public.name} proves" in line(report, "model").found
+
+
 def test_each_of_several_devices_has_its_line(site: Site) -> None:
     site.set("mqtt", topic="amp/{device}/inference")
     ports = {"pump1": site.slave.port, "pump2": free_port(), "pump3": free_port()}
@@ -557,6 +596,15 @@ def test_a_running_service_is_asked_instead_of_its_devices(site: Site, running: 
     assert report.snapshot["log"]["produced"] == 12
 
 
+@pytest.mark.parametrize(("address", "age_s"), [("127.0.0.1:1", 0.5), (None, 4.1), (None, None)])
+def test_what_the_service_has_not_read_just_now_is_asked_again(
+    site: Site, running: Callable[..., Report], address: str | None, age_s: float | None
+) -> None:
+    where = address or f"127.0.0.1:{site.slave.port}"
+    running(devices=(DeviceState("device", where, 1, 1.0, True, "healthy", "good", good_age_s=age_s),))
+    assert site.slave.connections == 1
+
+
 def test_what_the_service_says_is_wrong_is_a_line_each(site: Site, running: Callable[..., Report]) -> None:
     lost = DeviceState("device", "127.0.0.1:1", 1, 1.0, False, detail="It is away.")
     report = running(devices=(lost,), log=LogState("x", problem="The disk is full."))
@@ -772,7 +820,7 @@ def test_a_check_that_hangs_is_left_behind_and_one_with_a_bug_says_so(
     report = site.report()
     ended.set()
     assert wrong(report) == [("broker", State.PROBLEM), ("disk", State.PROBLEM)]
-    assert line(report, "broker").found == "This check did not end within 1 s."
+    assert line(report, "broker").found == "This check did not end in time."
     assert "KeyError: 'gone'" in line(report, "disk").found
     assert (line(report, "broker").exit_code, line(report, "disk").exit_code) == (4, 1)
 

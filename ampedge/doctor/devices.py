@@ -14,6 +14,7 @@ from ampedge.modbus.source import ModbusSource
 from ampedge.model.bundle import Bundle
 from ampedge.pipeline import Pipeline, Reader
 from ampedge.records import UNKNOWN, Quality, Reason, Record
+from ampedge.service.hosting import reachable
 from ampedge.service.snapshot import in_words
 
 _LIMIT_S = 3.0
@@ -30,11 +31,11 @@ def look(
     """
     check = f"device {device.name}"
     where = f"{device.host}:{device.port}, unit {device.unit}"
-    if told is not None and told["online"] and told["good_age_s"] is not None and told["quality"] != Quality.BAD:
+    if told is not None and _is_fresh(told, device):
         yield ok(check, f"The running service read {where}, {in_words(told['good_age_s'])} ago: {told['label']}.")
         return
     datamap = device.datamap or (None if bundle is None else bundle.datamap)
-    master = Master(device.host, device.port, unit=device.unit, timeout_s=min(_LIMIT_S, device.timeout_s))
+    master = Master(reachable(device.host), device.port, unit=device.unit, timeout_s=min(_LIMIT_S, device.timeout_s))
     with closing(master):
         try:
             master.connect()
@@ -48,6 +49,13 @@ def look(
         frame = source.poll()
     record = Reader(datamap).read(frame) if bundle is None else Pipeline(bundle, datamap).run(frame)
     yield from _judged(check, where, record, hosted=hosted)
+
+
+def _is_fresh(told: dict[str, Any], device: Device) -> bool:
+    """Whether the service has read that very device within three intervals, and well."""
+    if told["address"] != f"{device.host}:{device.port}" or not told["online"] or told["quality"] == Quality.BAD:
+        return False
+    return told["good_age_s"] is not None and bool(told["good_age_s"] <= 3 * device.interval_s + 1)
 
 
 def _judged(check: str, where: str, record: Record, *, hosted: bool) -> Iterator[Finding]:
@@ -70,12 +78,9 @@ def _judged(check: str, where: str, record: Record, *, hosted: bool) -> Iterator
             yield problem(check, UnreachableError(said, _probe(where, "whether the addresses are off by one")))
     elif record.quality is Quality.BAD:
         said = f"{where} answers with values that cannot be: {', '.join(record.reasons)} ({values})."
-        asked = "which word order and which base address make sense of it"
-        remedy = (
-            _probe(where, asked)
-            if reasons & {*_UNREADABLE}
-            else "The device says that it has no value: look at its sensors."
-        )
+        remedy = "The device says that it has no value: look at its sensors."
+        if reasons & {*_UNREADABLE}:
+            remedy = _probe(where, "which word order and which base address make sense of it")
         yield problem(check, UnreachableError(said, remedy))
     elif record.quality is Quality.UNCERTAIN:
         said = f"{where} answers with values far from what the model was trained on: {values}."

@@ -1,6 +1,7 @@
 """The disk under the state directory: whether the event log can be written, and for how long."""
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,13 +20,14 @@ def look(config: Config, *, service_runs: bool) -> Iterator[Finding]:
     place = _existing(directory)
     try:
         size = sum(file.stat().st_size for file in directory.glob(f"{FILE_NAME}*"))
-        facts = os.statvfs(place)
+        free = shutil.disk_usage(place).free
+        is_read_only = hasattr(os, "statvfs") and os.statvfs(place).f_flag & os.ST_RDONLY
     except OSError as error:
         yield warning("disk", f"{directory} cannot be looked into: {error.strerror}.", "Ask again with sudo.")
         return
-    free, limit = facts.f_bavail * facts.f_frsize, config.settings.store.max_mb * 1e6
+    limit = config.settings.store.max_mb * 1e6
     in_memory = "so events would be kept in memory only."
-    if facts.f_flag & os.ST_RDONLY:
+    if is_read_only:
         yield problem(
             "disk", UsageError(f"{place} is on a file system that is read-only, {in_memory}", "Mount it for writing.")
         )
