@@ -14,11 +14,12 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from paho.mqtt.client import MQTTMessage
+
 from ampedge.clock import FakeClock
 from ampedge.modbus.codec import encode_row
 from ampedge.modbus.slave import EmbeddedSlave
 from ampedge.model.bundle import Bundle, load_bundle
-from ampedge.mqtt.subscriber import Message
 from ampedge.pipeline import Pipeline
 from ampedge.records import Frame
 from ampedge.samples import BUNDLE, shipped
@@ -87,7 +88,7 @@ class Judging(Consumer):
         self.ended_s = 0.0
         self._last = -1
 
-    def take(self, message: Message) -> None:
+    def take(self, message: MQTTMessage) -> None:
         if b'"replayed":true' in message.payload:
             self._late(int(message.payload.partition(b'"sequence":')[2].partition(b",")[0]))
         else:

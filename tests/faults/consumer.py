@@ -1,43 +1,49 @@
-"""A consumer that takes every message of a topic, in a thread of its own, and never goes away."""
+"""A consumer that misses nothing which the broker has taken: a client of its own with a session that persists."""
 
-import threading
+import secrets
 from abc import ABC, abstractmethod
-from typing import Self
+from typing import Any, Self
 
-from ampedge.mqtt.subscriber import Message, Subscriber
-from ampedge.settings import MqttSection
+import paho.mqtt.client as paho
+from paho.mqtt.enums import CallbackAPIVersion
+
+from tests.support.waiting import wait_until
 
 
 class Consumer(ABC):
     """A context manager; a test says in `take` what it does with each message."""
 
     def __init__(self, port: int, topic: str) -> None:
-        mqtt = MqttSection(host="127.0.0.1", port=port)
-        self._subscriber = Subscriber(mqtt, password=None, topics=[topic], wait_s=10)
-        self._ending = threading.Event()
-        self._thread = threading.Thread(target=self._read)
+        self.connected = False
+        self._port = port
+        self._topic = topic
+        client_id = f"consumer{secrets.token_hex(4)}"
+        self._client = paho.Client(CallbackAPIVersion.VERSION2, client_id, clean_session=False)
+        self._client.reconnect_delay_set(1, 1)
+        self._client.on_connect = self._subscribe
+        self._client.on_subscribe = self._subscribed
+        self._client.on_disconnect = self._lost
+        self._client.on_message = lambda _client, _data, message: self.take(message)
 
     @abstractmethod
-    def take(self, message: Message) -> None:
+    def take(self, message: paho.MQTTMessage) -> None:
         """One message, in the order of arrival."""
 
-    @property
-    def connected(self) -> bool:
-        """Whether it gets what is published from now on."""
-        return self._subscriber.connected
-
     def __enter__(self) -> Self:
-        self._subscriber.__enter__()
-        self._thread.start()
+        self._client.connect("127.0.0.1", self._port)
+        self._client.loop_start()
+        wait_until(lambda: self.connected, what="the subscription")
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._ending.set()
-        self._thread.join()
-        self._subscriber.close()
+        self._client.disconnect()
+        self._client.loop_stop()
 
-    def _read(self) -> None:
-        while not self._ending.is_set():
-            message = self._subscriber.get(0.1)
-            if message is not None:
-                self.take(message)
+    def _subscribe(self, client: paho.Client, *_: Any) -> None:
+        client.subscribe(self._topic, qos=1)
+
+    def _subscribed(self, *_: Any) -> None:
+        self.connected = True
+
+    def _lost(self, *_: Any) -> None:
+        self.connected = False

@@ -24,9 +24,10 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from paho.mqtt.client import MQTTMessage
+
 from ampedge.modbus.slave import EmbeddedSlave
 from ampedge.model.bundle import load_bundle
-from ampedge.mqtt.subscriber import Message
 from ampedge.samples import BUNDLE, shipped
 from tests.faults.consumer import Consumer
 from tests.support.cli import command, environment
@@ -74,7 +75,7 @@ class Counting(Consumer):
         self.received: Counter[Identity] = Counter()
         self.again = 0
 
-    def take(self, message: Message) -> None:
+    def take(self, message: MQTTMessage) -> None:
         event = json.loads(message.payload)
         identity = (event["boot"], event["device"], event["sequence"])
         self.again += identity in self.received

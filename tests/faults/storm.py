@@ -225,11 +225,12 @@ class Storm:
 
     @contextmanager
     def killed_broker(self) -> Iterator[None]:
-        time.sleep(0.05)
         self.mosquitto.stop()
         yield
+        self.to_broker.refuse()  # it has forgotten the consumer, who must be back before the next event
         self.mosquitto.start()
         wait_until(lambda: self.consumer.connected, RECOVERY_S, "the consumer to be back")
+        self.to_broker.listen()
 
     @contextmanager
     def frozen_broker(self) -> Iterator[None]:
