@@ -313,6 +313,18 @@ def test_a_broker_that_stops_acknowledging_never_blocks_and_bounds_what_waits(lo
         assert broker.tail != DISCONNECT, "so the broker sends the will"
 
 
+def test_a_label_does_not_wait_for_the_room_that_its_event_needs(mosquitto: Mosquitto, log: FakeLog) -> None:
+    with MosquittoSub(mosquitto.port, "amp/inference/#") as sub, publishing(mosquitto.port, log) as publisher:
+        up(publisher)
+        mosquitto.pause()
+        said = [live(publisher, log, b"{}", label=f"label{n}") for n in range(25)]
+        assert said == [True] * IN_FLIGHT + [False] * 5
+        mosquitto.resume()
+        wait_until(lambda: sub.on("amp/inference") == [f"label{n}" for n in range(25)])
+        wait_until(lambda: len(log.acknowledged_ids) == IN_FLIGHT)
+        assert len(log.waiting()) == 5
+
+
 def test_what_was_not_acknowledged_waits_again(mosquitto: Mosquitto, log: FakeLog) -> None:
     changes: list[bool] = []
     with publishing(mosquitto.port, log) as publisher:

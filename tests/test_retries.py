@@ -44,9 +44,9 @@ def test_pauses_grow_to_their_limit_and_begin_anew_after_a_steady_connection(
 
 
 def test_a_lost_connection_is_tried_at_once_but_not_again_and_again(life: Life) -> None:
-    pauses = [life.stands_for(11, End.CLOSED) for _ in range(7)]
-    assert pauses[:5] == [0.0] * 5
-    assert pauses[5] > 0, "five a minute"
+    pauses = [life.stands_for(1, End.CLOSED, unexplained=False) for _ in range(12)]
+    assert pauses[:10] == [0.0] * 10
+    assert all(pause_s > 0 for pause_s in pauses[10:]), "ten a minute"
     life.clock.advance(60)
     assert life.stands_for(11, End.CLOSED) == 0.0
     assert not life.retries.contested

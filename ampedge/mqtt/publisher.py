@@ -163,12 +163,14 @@ class Publisher:
     def publish(self, device: str, label: str, event: bytes, row_id: int) -> bool:
         """Send a live event (QoS 1) and its bare label (QoS 0), neither retained.
 
-        False where the event was not sent and waits; one that the broker can never take is rejected.
+        False where the event was not sent and waits; its label is sent even so where that is possible at once.
+        An event that the broker can never take is rejected.
         """
         with self._connection.lock:
             topics = self._of(device)
             client = self._room(topics.event)
             if client is None:
+                self._send_label(topics.label, label)
                 return False
             client.hold(True)
             try:
@@ -240,14 +242,22 @@ class Publisher:
             return None
         most = min(REPLAYS_IN_FLIGHT, max(1, client.window // 2)) if replayed else client.window
         if (len(self._replays) if replayed else self._rows) >= most // 2:
+            known = self._changed
             self._connection.read(client)
-            if self._changed:
+            if self._changed and not known:
                 self._connection.wake()  # the other thread tells it
         free = self._rows < client.window and (not replayed or len(self._replays) < most)
         if free and not self._making_room and self._trial is None and not self._pauses(topic):
             return self._connection.client
         self._turned_away = True
         return None
+
+    def _send_label(self, topic: str, label: str) -> None:
+        """Only the label, where nothing else waits to be written."""
+        client = self._connection.client
+        if client is not None and not (self._stopping or self._trial is not None or client.want_write()):
+            client.publish(topic, label)
+            self._write_on(client)
 
     def _pauses(self, topic: str) -> bool:
         """Whether the broker has refused something on this topic so lately that nothing is tried there."""

@@ -16,7 +16,7 @@ STEADY_S = 10.0
 MINUTE_S = 60.0
 
 _TAKEOVERS = 3
-_AT_ONCE = 5
+_AT_ONCE = 10
 
 
 class End(Enum):

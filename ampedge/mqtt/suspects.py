@@ -9,7 +9,7 @@ from ampedge.records import Stored
 RETRY_S = 60.0
 """Seconds until a row that the broker refused is tried again."""
 MOST_ASIDE = 10
-_LOSSES = 2
+_LOSSES = 3
 _PROOFS = 3
 _REMEMBERED = 1000
 
@@ -28,7 +28,7 @@ class _Suspicion:
 class Suspects:
     """Keeps aside what may be to blame, so that one row cannot hold up the others.
 
-    A row that was on its way at two losses of the connection is kept aside.
+    A row that was on its way at three losses of the connection, one after the other, is kept aside.
     It is then tried alone, on a connection that has stood for a while.
     Where that ends the connection too, three times and each time after others got through, the row is given up.
     So no number of ordinary losses suffices: a killed broker takes the rows again when it is back.
