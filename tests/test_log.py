@@ -407,7 +407,7 @@ def test_a_log_that_hangs_holds_nobody_up() -> None:
     begun_s = time.monotonic()
     for number in range(1500):
         logger.debug("line %d", number)
-    assert time.monotonic() - begun_s < 1
+    assert time.monotonic() - begun_s < 5, "it would have waited for ten"
     go_on.set()
     assert log.flush(10)
     logger.debug("last")

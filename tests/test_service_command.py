@@ -103,6 +103,7 @@ def test_install_writes_unit_config_model_and_secrets_and_starts_it(system: Fake
     assert "User=ampedge\n" in unit
     assert "Type=notify\n" in unit
     assert "WatchdogSec=60\n" in unit
+    assert "LimitCORE=0\n" in unit, "no image of the memory, which holds passwords"
     assert (etc / "ampedge/ampedge.ampedge").read_bytes() == shipped(BUNDLE).read_bytes()
     assert installed(system)["state_dir"] == "/var/lib/ampedge"
     assert installed(system)["model"] == "/etc/ampedge/ampedge.ampedge"

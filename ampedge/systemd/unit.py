@@ -127,6 +127,8 @@ WatchdogSec=60
 TimeoutStartSec=120
 TimeoutStopSec=15
 MemoryMax=256M
+LimitCORE=0
+Environment=PYTHONFAULTHANDLER=1
 
 User={user}
 EnvironmentFile=-{secrets}
