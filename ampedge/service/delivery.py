@@ -99,7 +99,7 @@ class Delivery:
     def _replay(self) -> None:
         """Send what waits, as far as the window goes; acknowledgements wake the loop for more."""
         publisher = self.publisher
-        if not (publisher.connected and publisher.healthy):
+        if not publisher.connected:  # what it cannot take now it turns away by itself
             return
         room = self.log.may_replay()
         if room <= 0:
