@@ -101,7 +101,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setattr(socket, "getaddrinfo", unknown)
     for part in ("serving.run", "monitoring.run", "plays._BROKER_S"):
         monkeypatch.setattr(f"ampedge.cli.{part}", ended if part.endswith("run") else 0.01)
-    monkeypatch.setattr("ampedge.training.fit.fit", ended)
+    monkeypatch.setattr("ampedge.training.train.start", ended)
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     yield tmp_path
     for number, handler in handlers.items():
