@@ -20,7 +20,7 @@ from ampedge.samples import BUNDLE, CONFIG, DATA, SAMPLES, shipped
 from tests.support import reference
 from tests.support.canary import CANARY, refuse
 
-RUNS = int(os.environ.get("AMPEDGE_FUZZ", "150"))
+RUNS = int(os.environ.get("AMPEDGE_FUZZ", "100"))
 CODES = {0, 130, *(error.exit_code for error in errors.AmpedgeError.__subclasses__())} - {1}
 
 ENDLESS = {"demo"}
