@@ -131,3 +131,26 @@ def test_a_slow_reader_keeps_the_newest(mosquitto: Mosquitto, monkeypatch: pytes
             assert witness.get(5) is not None
         wait_until(lambda: len(sub._messages) == 3 and sub._messages[-1].payload == b"4")
         assert [m.payload for m in (sub.get(1), sub.get(1), sub.get(1)) if m] == [b"2", b"3", b"4"]
+
+
+@pytest.mark.parametrize("protocol", ["5", "3.1.1"])
+def test_a_payload_beyond_the_limit_is_left_out(mosquitto: Mosquitto, protocol: str) -> None:
+    with reading(mosquitto.port, "a", protocol=protocol) as sub:
+        for size in (subscriber.LARGEST, subscriber.LARGEST + 1, 10 * subscriber.LARGEST, 1):
+            mosquitto.publish("a", b"x" * size)
+        assert [len(m.payload) for m in (sub.get(5), sub.get(5)) if m] == [subscriber.LARGEST, 1]
+        assert sub.connected
+
+
+def test_a_slow_reader_takes_no_more_memory_than_this(mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(subscriber, "MOST_BYTES", 2500)
+    with reading(mosquitto.port, "a") as sub, reading(mosquitto.port, "a") as witness:
+        for i in range(5):
+            mosquitto.publish("a", str(i) * 1000)
+            assert witness.get(5) is not None
+        wait_until(lambda: len(sub._messages) == 2 and sub._messages[-1].payload[:1] == b"4")
+        assert [m.payload[:1] for m in (sub.get(1), sub.get(1)) if m] == [b"3", b"4"]
+        mosquitto.publish("a", "x" * 2000)
+        message = sub.get(5)
+        assert message is not None
+        assert len(message.payload) == 2000, "what was read makes room"
