@@ -274,7 +274,11 @@ class MqttSection(Section):
     protocol: Literal["auto", "5", "3.1.1"] = Field(
         "auto", description="MQTT version; auto is 5, and 3.1.1 where the broker cannot."
     )
-    client_id: str | None = Field(None, max_length=64, description="Client id of serve; by default one that belongs to this machine and state directory.")
+    client_id: str | None = Field(
+        None,
+        max_length=64,
+        description="Client id of serve; by default one that belongs to this machine and state directory.",
+    )
     username: str | None = Field(None, description="User name at the broker.")
     password: SecretStr | None = Field(None, description="Its password; better in the environment or in a file.")
     password_file: str | None = Field(None, description="A file whose first line is the password.")
