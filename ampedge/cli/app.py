@@ -66,10 +66,12 @@ def main() -> None:
             raise
         from rich.console import Console
 
+        from ampedge.log import redacted
+
         console = Console(stderr=True, soft_wrap=True, highlight=False)
-        console.print(f"Error: {error.problem}", style="red", markup=False)
+        console.print(redacted(f"Error: {error.problem}"), style="red", markup=False)
         if error.remedy:
-            console.print(error.remedy, markup=False)
+            console.print(redacted(error.remedy), markup=False)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         sys.exit(130)
@@ -79,7 +81,8 @@ def main() -> None:
         if isinstance(error, OSError) and error.filename is not None:  # a place that the user named
             sys.stderr.write(f"Error: {error.filename}: {error.strerror}.\nGive another path.\n")
             sys.exit(UsageError.exit_code)
-        sys.stderr.write(
-            f"Bug: {type(error).__name__}: {error}\nRun it again as `ampedge --debug ...` and report it.\n"
-        )
+        from ampedge.log import redacted
+
+        bug = redacted(f"{type(error).__name__}: {error}")
+        sys.stderr.write(f"Bug: {bug}\nRun it again as `ampedge --debug ...` and report it.\n")
         sys.exit(1)

@@ -30,6 +30,7 @@ class Brain:
 
     pipeline: Pipeline
     origin: Origin
+    continuity: Continuity
 
 
 class DeviceLoop:
@@ -157,12 +158,17 @@ class DeviceLoop:
             logger.info("%s: %s", self.name, sentence(record), extra=self._about)
 
 
-def brain_for(device: Device, config: Config, bundle: Bundle, boot: str, *, normal_label: str) -> Brain:
-    """What the device needs to run with this model; raises ModelRefusedError where its data map is another."""
+def brain_for(
+    device: Device, config: Config, bundle: Bundle, *, boot: str, normal_label: str, before: Brain | None = None
+) -> Brain:
+    """What the device needs to run with this model; raises ModelRefusedError where its data map is another.
+
+    With the same tags as `before` it remembers what that had seen.
+    """
     datamap = device.datamap or bundle.datamap
-    pipeline = Pipeline(
-        bundle, datamap, min_confidence=config.settings.decision.min_confidence, continuity=Continuity(datamap)
-    )
+    known = before is not None and set(before.pipeline.datamap.tags) == set(datamap.tags)
+    continuity = before.continuity if before is not None and known else Continuity(datamap)
+    pipeline = Pipeline(bundle, datamap, min_confidence=config.settings.decision.min_confidence, continuity=continuity)
     manifest = bundle.manifest
     origin = Origin(
         device=device.name,
@@ -173,7 +179,7 @@ def brain_for(device: Device, config: Config, bundle: Bundle, boot: str, *, norm
         normal_label=normal_label,
         interval_s=device.interval_s,
     )
-    return Brain(pipeline, origin)
+    return Brain(pipeline, origin, continuity)
 
 
 def sentence(record: Record) -> str:

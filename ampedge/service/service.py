@@ -18,7 +18,7 @@ from ampedge.mqtt.publisher import Publisher
 from ampedge.service.delivery import Delivery
 from ampedge.service.device import Brain, DeviceLoop, brain_for
 from ampedge.service.hosting import hosts_slave
-from ampedge.service.supervisor import Supervisor
+from ampedge.service.supervisor import STALLED_S, Supervisor
 from ampedge.store.event_log import EventLog
 from ampedge.store.state_dir import StateDirectory
 
@@ -51,12 +51,12 @@ class Service:
         self._jumped = False
         self._hosted = False
         self._started = ExitStack()
+        self._brains: dict[str, Brain] = {}
         self._brains = self._brains_for(config, bundle)
 
     def __enter__(self) -> "Service":
         with ExitStack() as started:
             started.enter_context(self.state)
-            self._host(started)
             self.started_s = self.clock.monotonic()
             store = self.config.settings.store
             self.log = EventLog(
@@ -69,6 +69,7 @@ class Service:
                 time_is_believed=lambda: self.time_synced is True or not self._jumped,
             )
             self.publisher = self._make_publisher(self.config)
+            self._host(started)
             self.delivery = Delivery(self.log, self.publisher, boot=self.boot, clock=self.clock)
             self.devices = tuple(self._make_loop(self.config, device) for device in self.config.devices)
             self.publisher.start()
@@ -100,8 +101,9 @@ class Service:
         )
 
     def stalled(self) -> list[str]:
-        """The loops that no longer turn."""
-        return self.supervisor.stalled()
+        """The loops that no longer turn, that of the broker's connection among them."""
+        silent_s = self.clock.monotonic() - self.publisher.progress_s
+        return self.supervisor.stalled() + (["mqtt"] if silent_s > STALLED_S or not self.publisher.alive else [])
 
     def turn(self) -> None:
         """What has to be looked at now and then; called about four times a second."""
@@ -191,7 +193,15 @@ class Service:
     def _brains_for(self, config: Config, bundle: Bundle) -> dict[str, Brain]:
         normal = normal_label(config, bundle)
         return {
-            device.name: brain_for(device, config, bundle, self.boot, normal_label=normal) for device in config.devices
+            device.name: brain_for(
+                device,
+                config,
+                bundle,
+                boot=self.boot,
+                normal_label=normal,
+                before=self._brains.get(device.name),
+            )
+            for device in config.devices
         }
 
     def _make_publisher(self, config: Config) -> Publisher:
