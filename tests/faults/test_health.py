@@ -43,7 +43,7 @@ class Site:
 
     @property
     def status(self) -> dict[str, Any]:
-        return read_status(self.place / "state")
+        return read_status(self.place / "state", timeout_s=10)
 
     @property
     def troubles(self) -> list[str]:
