@@ -121,22 +121,17 @@ class ModbusSource:
         words: list[Words] = [()] * len(self._datamap.tags)
         todo = self._parts[::-1]
         done: list[Part] = []
-        is_well = True
         while todo:
             part = todo.pop()
-            if part.code:
-                is_well = False
             if begun_s >= part.retry_s:
                 held = self._held(part, begun_s)
                 for index, start, end in part.places:
                     words[index] = held[start:end]
-                if part.code:
-                    is_well = False
-                    if part.may_help_to_split and self._has_time(begun_s):
-                        todo += reversed(part.pieces(self._datamap))
-                        continue
+                if part.may_help_to_split and self._has_time(begun_s):
+                    todo += reversed(part.pieces(self._datamap))
+                    continue
             done.append(part)
-        if is_well:
+        if done == self._parts and not any(part.code or part.said for part in done):
             return tuple(words), (), ""
         self._learn(kept(done))
         return (tuple(words), *self._troubles())
