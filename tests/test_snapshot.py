@@ -82,8 +82,8 @@ def test_where_all_is_well_nothing_is_told() -> None:
         ),
         (replace(WELL, log=LogState(None, problem="The card is read-only.")), "The card is read-only."),
         (
-            replace(WELL, time_synced=False),
-            "The clock of this machine is not synchronised, so the times of events may be wrong.",
+            replace(WELL, time_synced=False, started="1970-01-01T00:00:09.000Z"),
+            "The clock of this machine is years behind, so the times of events are wrong.",
         ),
         (replace(WELL, model=replace(MODEL, problem="It is damaged.")), "It is damaged."),
         (
@@ -107,6 +107,7 @@ def test_each_trouble_is_one_sentence(snapshot: Snapshot, sentence: str) -> None
         replace(WELL, log=replace(LOG, waiting=600_000, oldest_age_s=604800.0)),  # a backlog that drains
         replace(WELL, log=replace(LOG, dropped=1000)),  # counted and announced
         replace(WELL, time_synced=None),
+        replace(WELL, time_synced=False),
         replace(WELL, model=replace(MODEL, rolled_back=True)),
     ],
 )

@@ -8,6 +8,9 @@ from ampedge.doctor.finding import Finding, ok, warning
 CONFIG = Path("/etc/mosquitto/mosquitto.conf")
 
 _AUTOSAVE_S = 1800
+_OFTEN_S = 60
+"""An interval that is short enough: saving at each change writes too much to a card while many messages wait."""
+
 _EXAMPLE = "A config that keeps them is in examples/mosquitto/."
 
 
@@ -30,13 +33,16 @@ def look(config: Path = CONFIG) -> Iterator[Finding]:
     if on_changes and interval == 1:
         yield ok("mosquitto", "Persistence is on, and each change is saved.")
         return
+    if not on_changes and 0 < interval <= _OFTEN_S:
+        yield ok("mosquitto", f"Persistence is on, and Mosquitto saves every {interval} s.")
+        return
     when = (
         f"after {interval} changes" if on_changes else "only when it ends" if interval == 0 else f"every {interval} s"
     )
     yield warning(
         "mosquitto",
         f"Persistence is on, but Mosquitto saves {when}: a power cut takes what it has acknowledged since.",
-        f"Write `autosave_on_changes true` and `autosave_interval 1` into {config}. {_EXAMPLE}",
+        f"Write `autosave_interval {_OFTEN_S}` into {config}. {_EXAMPLE}",
     )
 
 

@@ -8,7 +8,7 @@ import ampedge
 from ampedge.doctor.finding import Finding, ok, problem, warning
 from ampedge.errors import InUseError, UnreachableError
 from ampedge.model.bundle import Bundle
-from ampedge.service.snapshot import UNSYNCHRONISED, in_words
+from ampedge.service.snapshot import in_words
 from ampedge.service.status import read_status
 from ampedge.store.state_dir import holder
 from ampedge.systemd.installing import config_path
@@ -25,7 +25,7 @@ def look(
         snapshot = read_status(directory)
     except UnreachableError as error:
         return None, [_silent(directory, error, installed)]
-    troubles = [sentence for sentence in snapshot["problems"] if sentence != UNSYNCHRONISED]  # the clock has its line
+    troubles = snapshot["problems"]
     said = [problem("service", UnreachableError(sentence, "Its log says since when.")) for sentence in troubles]
     return snapshot, [*(said or [ok("service", _in_short(snapshot))]), *_older(snapshot, bundle)]
 

@@ -10,7 +10,10 @@ from typing import Any
 
 SCHEMA_VERSION = 1
 
-UNSYNCHRONISED = "The clock of this machine is not synchronised, so the times of events may be wrong."
+CLOCK_BEHIND = "The clock of this machine is years behind, so the times of events are wrong."
+"""A clock that nobody keeps right is no trouble of its own: many plants have no network time."""
+
+_OLDEST = "2026"
 
 SILENT_S = 30.0
 """Waiting events and no acknowledgement for so long is trouble."""
@@ -162,8 +165,8 @@ def _of_log(log: LogState) -> Iterator[str]:
 
 
 def _of_rest(snapshot: Snapshot) -> Iterator[str]:
-    if snapshot.time_synced is False:
-        yield UNSYNCHRONISED
+    if snapshot.time_synced is False and snapshot.started < _OLDEST:
+        yield CLOCK_BEHIND
     if snapshot.model.problem is not None:
         yield snapshot.model.problem
     for loop in snapshot.loops:
