@@ -442,12 +442,12 @@ class TestCheck:
         assert document["check"] == {**counts, "score": 1.0, "min_score": 1.0}
 
     def test_identical_rows_need_an_event_each(self, served, capsys):
-        before = served.snapshot().events
+        before = served.devices[0].events
         simulate("samples.csv", "--check", "--interval", 0, "--row", 2, "--count", 4)
         shown = capsys.readouterr().out
         assert shown.count(" right ") == 4
         assert "Score 1.000 (4 right, 0 wrong, 0 unknown, 0 missing, 0 not scored)." in shown
-        assert served.snapshot().events >= before + 4
+        assert served.devices[0].events >= before + 4
 
     def test_wrong_labels_close_the_gate(self, served, tmp_path, capsys):
         path = tmp_path / "samples.csv"
