@@ -1,10 +1,13 @@
 """`ampedge serve` while it runs: signals, systemd's socket, a config that changes, a model that changes."""
 
 import json
+import os
+import pty
 import shutil
 import signal
 import socket
 import sqlite3
+import sys
 import time
 from collections.abc import Iterator
 from itertools import pairwise
@@ -15,7 +18,7 @@ import pytest
 
 from ampedge.service.status import read_status
 from tests.support.bundles import tiny_bundle, tiny_row
-from tests.support.cli import command, run_cli
+from tests.support.cli import command, environment, run_cli
 from tests.support.event_schema import valid_event
 from tests.support.mosquitto import Mosquitto, MosquittoSub, free_port
 from tests.support.scripted_slave import ScriptedSlave, registers
@@ -216,6 +219,19 @@ def test_a_second_request_to_stop_ends_it_at_once(tmp_path: Path, mosquitto: Mos
         mosquitto.resume()
         assert time.monotonic() - begun_s < 1
         assert code in (0, -signal.SIGTERM)
+
+
+def test_closing_its_terminal_ends_it(tmp_path: Path) -> None:
+    child, terminal = pty.fork()
+    if child == 0:
+        os.chdir(tmp_path)
+        os.execve(sys.executable, command("serve", "--port", free_port()), environment({"TERM": "xterm"}))
+    shown = b""
+    while b"Reading" not in shown:
+        shown += os.read(terminal, 65536)
+    wait_until(lambda: status(tmp_path)["devices"][0]["polls"] > 0, what="a poll")
+    os.close(terminal)
+    wait_until(lambda: os.waitpid(child, os.WNOHANG) == (child, 0), 5, "its end with exit code 0")
 
 
 class Configured(Serve):

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,7 +33,9 @@ class Output:
 
             console = Console(stderr=True)
             self._write = lambda text: console.print(text, markup=False, highlight=False)
-            self._live = stack.enter_context(Lines(console=console, auto_refresh=False, transient=True))
+            self._live = Lines(console=console, auto_refresh=False, transient=True)
+            self._live.start()
+            stack.callback(self._end)
         self.configure(config)
 
     def configure(self, config: Config) -> None:
@@ -56,7 +58,13 @@ class Output:
     def show(self, service: Service) -> None:
         """Draw the live lines anew, where there is a terminal."""
         if self._live is not None:
-            self._live.update(lines(service), refresh=True)
+            with suppress(OSError):  # a terminal that has been closed is no reason to fail
+                self._live.update(lines(service), refresh=True)
+
+    def _end(self) -> None:
+        if self._live is not None:
+            with suppress(OSError):
+                self._live.stop()
 
 
 def lines(service: Service) -> "Text":

@@ -1,5 +1,6 @@
 """What `serve` does while it runs: shows it, and does what signals and systemd ask for."""
 
+import os
 import secrets
 import select
 import signal
@@ -20,6 +21,8 @@ from ampedge.service.observer import observe
 from ampedge.service.service import Service
 from ampedge.service.status import StatusSocket
 
+_STDERR = 2
+
 Load = Callable[[], tuple[Config, Bundle, str]]
 """Reads config and model as at the start; raises AmpedgeError."""
 
@@ -28,11 +31,13 @@ class Signals:
     """What this process is asked to do; a second request to stop ends it at once.
 
     The handlers only set flags: one that takes a lock could meet it held by the very thread that it interrupts.
+    SIGHUP asks for a reload, unless the terminal that the service was started on has just been closed.
     """
 
     def __init__(self) -> None:
         self.stop = False
         self._reload = False
+        self._terminal = os.isatty(_STDERR)
         self._wake, told = socket.socketpair()
         self._told = told
         self._wake.setblocking(False)
@@ -51,6 +56,8 @@ class Signals:
     def take_reload(self) -> bool:
         """Whether a reload has been asked for since the last call."""
         asked, self._reload = self._reload, False
+        if asked and self._terminal and not _terminal_is_there():
+            self.stop, asked = True, False
         return asked
 
     def _on_stop(self, number: int, _frame: object) -> None:
@@ -59,6 +66,14 @@ class Signals:
 
     def _on_reload(self, _number: int, _frame: object) -> None:
         self._reload = True
+
+
+def _terminal_is_there() -> bool:
+    try:
+        os.tcgetpgrp(_STDERR)
+    except OSError:
+        return False
+    return True
 
 
 def run(load: Load) -> None:
