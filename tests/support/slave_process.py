@@ -3,6 +3,7 @@
 import signal
 import subprocess
 import sys
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -45,6 +46,7 @@ class SlaveProcess:
     def freeze(self) -> None:
         """SIGSTOP: its system still acknowledges every byte, and nobody answers."""
         self._send(signal.SIGSTOP)
+        wait_until(self._has_stopped, what="every thread to stop")
 
     def thaw(self) -> None:
         self._send(signal.SIGCONT)
@@ -58,6 +60,11 @@ class SlaveProcess:
     def _send(self, number: int) -> None:
         assert self.process is not None
         self.process.send_signal(number)
+
+    def _has_stopped(self) -> bool:
+        assert self.process is not None
+        threads = Path(f"/proc/{self.process.pid}/task").iterdir()
+        return all((thread / "stat").read_text().rpartition(")")[2].split()[0] == "T" for thread in threads)
 
     def _answers(self) -> bool:
         try:
