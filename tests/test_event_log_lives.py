@@ -30,6 +30,7 @@ class Lives:
     def __init__(self, place: Path, *, max_bytes: int, seed: int) -> None:
         self.store = Store(place, max_bytes=max_bytes)
         self.chance = random.Random(seed)
+        self._narrow()
         self.sequence = 0
         self.alive: dict[int, Identity] = {}  # every id of this life
         self.fresh: set[Identity] = set()  # neither acknowledged nor written
@@ -45,6 +46,12 @@ class Lives:
         self._append(self.chance.choice([1, 20, 150]), self.chance.choice([0, 200, 1000]))
         self.store.clock.advance(self.chance.choice([0, 5]))
 
+    def long_outage(self) -> None:
+        """So many that the log may be full, in several commits."""
+        for _ in range(3):
+            self._append(100, self.chance.choice([300, 1000]))
+            self.commit_away()
+
     def live_events(self, most: int = 30) -> None:
         """Events that are published at once, as far as the window goes."""
         for row_id in self._append(self.chance.randint(1, most), 50):
@@ -58,7 +65,7 @@ class Lives:
         stored = self.store.log.waiting(room) if room > 0 else []
         assert [row.id for row in stored] == sorted(row.id for row in stored)
         assert len(stored) <= room
-        for row in stored:
+        for row in stored[: self.chance.choice([room, room, room // 2])]:
             self._send(row)
 
     def acknowledge(self) -> None:
@@ -120,12 +127,14 @@ class Lives:
         self.accepted |= self.fresh
         self.fresh.clear()
         self.store.reopen()
+        self._narrow()
 
     def kill(self) -> None:
         """An end as it should not be."""
         maybe_twice = set(self.sent_now)
         self._forget()
         self.store.kill()
+        self._narrow()
         self.fresh.clear()
         self.store.clock.advance(2)
         twice = [row for row in self.store.log.waiting(10**6) if row.kind != DROPPED]
@@ -152,6 +161,10 @@ class Lives:
         assert counts.produced == counts.delivered + counts.dropped
         assert sum(self.told.values()) == counts.dropped
         assert self.accepted <= set(self.received) | self.announced
+
+    def _narrow(self) -> None:
+        """In some lives the memory is small, so that events are dropped before they are written."""
+        self.store.log._ledger._memory_bytes = self.chance.choice([40_000, 1_000_000])
 
     def _append(self, count: int, filler: int) -> list[int]:
         ids = self.store.append(count, first=self.sequence, filler=filler)
@@ -200,6 +213,8 @@ class Lives:
 
 ACTIONS: list[Callable[[Lives], None]] = [
     Lives.outage,
+    Lives.outage,
+    Lives.long_outage,
     Lives.live_events,
     Lives.live_events,
     Lives.replay,

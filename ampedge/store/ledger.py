@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from ampedge.records import DROPPED, EVENT, Stored
-from ampedge.store.announcements import MEMORY_FULL, UNREADABLE, Announcement, Key, Origin, announcement
+from ampedge.store.announcements import LOG_FULL, MEMORY_FULL, UNREADABLE, Announcement, Key, Origin, announcement
 from ampedge.store.cursor import Cursor
 from ampedge.store.ranges import Ranges
 from ampedge.store.retention import Shed
@@ -214,11 +214,8 @@ class Ledger:
         self._cut, self._cut_bytes = cut, sum(len(row.payload) + _ROW_BYTES for row in written)
         self._since_cut.clear()
         self.changed = False
-        on_disk = {
-            key: said for key, said in self._open.items() if said.id <= self.committed and said.id not in self.fresh
-        }
-        busy = frozenset(self._in_flight | self._announced | self.fresh.keys())
-        return Batch(written, cursor, self.committed, busy, on_disk)
+        open_ = {key: said for key, said in self._open.items() if said.reason == LOG_FULL}
+        return Batch(written, cursor, self.committed, frozenset(self._in_flight | self._announced), open_)
 
     def landed(self, batch: Batch, shed: Shed) -> None:
         """The batch is on disk."""
