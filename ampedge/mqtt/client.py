@@ -21,6 +21,7 @@ CONNECT_TIMEOUT_S = 5.0
 IN_FLIGHT = 20
 """Messages of QoS 1 that may wait for the broker's acknowledgement."""
 
+_PIECE = 4096
 _QUICK_ACK = getattr(socket, "TCP_QUICKACK", None)  # both on Linux only; this one must be set after each read
 _CORK = getattr(socket, "TCP_CORK", None)
 
@@ -38,6 +39,7 @@ class Client(paho.Client):
         self.window = IN_FLIGHT
         self._secure = secure
         self._opened: socket.socket | None = None
+        self._came = b""
         self._hang_up: select.poll | None = None
 
     def open(self, host: str, port: int) -> None:
@@ -61,10 +63,10 @@ class Client(paho.Client):
         body = 2 + len(topic.encode()) + 2 + 1 + len(payload)
         return 1 + _length_bytes(body) + body <= self.largest
 
-    def decrypted(self) -> bool:
-        """Whether bytes have come that the system does not know of, since TLS has already taken them."""
+    def has_more(self) -> bool:
+        """Whether bytes have come that the system does not know of, since they have already been taken from it."""
         opened = self.socket()
-        return isinstance(opened, ssl.SSLSocket) and opened.pending() > 0
+        return bool(self._came) or (isinstance(opened, ssl.SSLSocket) and opened.pending() > 0)
 
     def gather(self, seconds: float) -> None:
         """Let more arrive for so long, unless the other side hangs up: that is not to be noticed late."""
@@ -106,6 +108,13 @@ class Client(paho.Client):
             self._hang_up = select.poll()
             self._hang_up.register(self._opened, select.POLLRDHUP)
         return self._opened
+
+    def _sock_recv(self, bufsize: int) -> bytes:
+        """A part of what was taken from the system in one go, because paho asks for one byte after the other."""
+        if not self._came:
+            self._came = super()._sock_recv(_PIECE)
+        part, self._came = self._came[:bufsize], self._came[bufsize:]
+        return part
 
     def _set_tcp(self, option: int | None, value: bool) -> None:
         """Set what this system has, on a connection that may just be ending."""

@@ -162,7 +162,7 @@ class Connection:
         client.loop_read()
         client.on_publish = None
         client.acknowledge_quickly()
-        if client.decrypted():
+        if client.has_more():
             self.wake()
 
     def broke(self, error: Exception) -> None:
@@ -267,7 +267,7 @@ class Connection:
                     if self._wake_read in ready:
                         with contextlib.suppress(BlockingIOError):
                             self._wake_read.recv(4096)
-                    if readable or client.decrypted():
+                    if readable or client.has_more():
                         self.read(client)
                     if client.want_write():
                         client.loop_write()

@@ -94,7 +94,9 @@ class Parts:
             process.wait(5)
 
     def serve(self, *options: str, port: int | None = None) -> "subprocess.Popen[bytes]":
-        """`ampedge serve` against these parts."""
+        """`ampedge serve` against these parts, with a state directory of its own unless the options name one."""
+        if "--state-dir" not in options:
+            options = (*options, "--state-dir", tempfile.mkdtemp(dir=self.folder))
         slave = ["--host", HOST, "--port", str(port or self.slave_port)]
         broker = ["--broker", f"{HOST}:{self.broker_port}"]
         model = ["--model", str(shipped(BUNDLE))]
