@@ -11,6 +11,7 @@ import pytest
 
 from ampedge.clock import FakeClock
 from ampedge.records import DROPPED, EVENT
+from ampedge.store import retention
 from ampedge.store.database import Database
 from ampedge.store.event_log import Counts, EventLog
 from ampedge.store.ledger import LIVE_S, MAX_EXPOSED
@@ -429,18 +430,19 @@ def test_announcements_are_never_dropped_for_room(tmp_path: Path) -> None:
     store.close()
 
 
-def test_lower_limits_are_reached_step_by_step(tmp_path: Path) -> None:
+def test_lower_limits_are_reached_step_by_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retention, "CHUNKS_A_COMMIT", 4)
     store = Store(tmp_path)
-    store.kept(30_000)
+    store.kept(2_000, filler=200)
     store.deliver()
-    store.append(1, first=30_000)
+    store.append(1, first=2_000)
     store.log.limit(commit_s=60, max_bytes=100_000, keep_s=1e9)
     store.log.commit(reachable=False)
     assert used(store) > 100_000
-    store.append(1, first=30_001)
+    store.append(1, first=2_001)
     store.log.commit(reachable=False)
     assert used(store) <= 100_000
-    assert store.log.counts == Counts(produced=30_002, delivered=30_000, waiting=2)
+    assert store.log.counts == Counts(produced=2_002, delivered=2_000, waiting=2)
     store.close()
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 CHUNK_ROWS = 256
 
-_CHUNKS_A_COMMIT = 80
+CHUNKS_A_COMMIT = 80
 """So that a commit stays short when the limits were lowered; the next one goes on."""
 
 
@@ -78,7 +78,7 @@ def delete_old(connection: "sqlite3.Connection", waiting: Ranges, limits: Limits
         return
     old: list[tuple[int]] = []
     rows = connection.execute("SELECT id, time_s FROM events ORDER BY id")
-    for row_id, time_s in islice(rows, CHUNK_ROWS * _CHUNKS_A_COMMIT):
+    for row_id, time_s in islice(rows, CHUNK_ROWS * CHUNKS_A_COMMIT):
         if row_id in waiting:
             continue
         if time_s < limits.keep_from_s:
@@ -106,7 +106,7 @@ def make_room(
     merged: list[int] = []
     said: dict[Key, Announcement] = {}
     candidates = iter(droppable)
-    for _ in range(_CHUNKS_A_COMMIT):
+    for _ in range(CHUNKS_A_COMMIT):
         if used_bytes(connection) <= limits.max_bytes:
             break
         if delete_delivered(connection, waiting):
