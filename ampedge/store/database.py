@@ -29,7 +29,7 @@ CHECKPOINT_PAGES = 1000
 """Pages in the write-ahead log at which they are moved into the file."""
 
 _CONSUMER = "mqtt"
-_WAL_KEPT_BYTES = 4_194_304
+WAL_KEPT_BYTES = 4_194_304
 _BUSY_S = 0.25
 _CHECK_S = 10.0
 _GIVE_WAY_ROWS = 1024
@@ -55,6 +55,8 @@ class Database:
         """
         with mapped():
             refuse_newer(self.path)
+            if self.wal_bytes and not (self.path.exists() and self.path.stat().st_size):
+                raise Damaged("it is empty, and its journal is not")  # SQLite would throw that away
             self._connect()
             if self._one("SELECT count(*) FROM sqlite_schema") == 0:
                 self._create()
@@ -147,7 +149,7 @@ class Database:
             f"page_size = {PAGE_BYTES}",
             "journal_mode = WAL",
             f"wal_autocheckpoint = {CHECKPOINT_PAGES}",
-            f"journal_size_limit = {_WAL_KEPT_BYTES}",
+            f"journal_size_limit = {WAL_KEPT_BYTES}",
             "secure_delete = OFF",  # on in Debian: pages that are freed would be written once more
             "cell_size_check = ON",
             "trusted_schema = OFF",

@@ -27,7 +27,7 @@ __all__ = ["Counts", "EventLog"]
 _AWAY_S = 5.0
 """Seconds between commits while the broker does not acknowledge."""
 
-_WAL_BYTES = 16 * 1024 * 1024
+WAL_BYTES = 16 * 1024 * 1024
 
 
 class EventLog:
@@ -195,8 +195,8 @@ class EventLog:
                 self._close_file()
                 continue
             except Damaged as error:
-                self._rescue(error)
-                continue
+                self._mend(error)
+                return []
             with self._lock:
                 for row_id, row in fresh.items():
                     found[row_id] = Readable(row.kind, Origin(row.device, row.boot, row.sequence), row.payload)
@@ -230,23 +230,35 @@ class EventLog:
         try:
             self._write(self._opened(), reachable=reachable, durable=durable)
         except Damaged as error:
-            self._rescue(error)
+            self._mend(error)
         except Unwritable as error:
             self._trouble.begin(error, self._clock.monotonic())
         else:
             self._trouble.end()
 
-    def _opened(self) -> Database:
+    def _mend(self, damage: Damaged) -> None:
+        """The file turned out to be damaged while it was in use."""
+        try:
+            self._opened(damage=damage)
+        except Unwritable as error:
+            self._trouble.begin(error, self._clock.monotonic())
+
+    def _opened(self, *, damage: Damaged | None = None) -> Database:
+        """The file; with `damage` it is opened anew, as far as it can be rescued."""
         assert self._path is not None
+        if damage is not None:
+            self._close_file()
         if self._database is None:
             database = Database(self._path, self._boot)
             try:
                 take_place(self._path, self._clock.time())
-                cursor, announced = database.open(check=not self._taken_over)
-            except Damaged as error:
-                database.close()
-                self._set_aside(error, None)
-                cursor, announced = database.open(check=False)
+                try:
+                    if damage is not None:
+                        raise damage
+                    cursor, announced = database.open(check=not self._taken_over)
+                except Damaged as error:
+                    database.close()
+                    cursor, announced = self._rescued(database, error)
             except BaseException:
                 database.close()
                 raise
@@ -258,9 +270,28 @@ class EventLog:
             self._database = database
         return self._database
 
+    def _rescued(self, database: Database, error: Damaged) -> tuple[Cursor, list[int]]:
+        """What is left of the file; if it had been open before, memory knows better than it how far the broker is."""
+        with self._lock:
+            before = self._ledger.on_disk() if self._taken_over else None
+        try:
+            known = None if before is None else before.shifted(self._ahead)
+            aside = rescue(database.path, self._boot, self._clock.time(), cursor=known)
+            cursor, announced = database.open(check=False)
+        except (Unwritable, Damaged) as trouble:
+            raise Unwritable(f"it is damaged ({error}), and what it holds cannot be copied: {trouble}") from trouble
+        self._damage = (
+            f"The event log was damaged ({error}): what could be read was taken over, the old file is kept as {aside}."
+        )
+        logger.error(self._damage)
+        if before is not None:
+            with self._lock:
+                ours = [row_id - self._ahead for row_id in announced]
+                self._ledger.take_losses(before, cursor.shifted(-self._ahead), ours)
+        return cursor, announced
+
     def _write(self, database: Database, *, reachable: bool, durable: bool) -> None:
         now_s = self._clock.monotonic()
-        self._crowded = database.wal_bytes > _WAL_BYTES
         if self._crowded and not durable:
             return
         with self._lock:
@@ -278,6 +309,7 @@ class EventLog:
                 self._ledger.landed(batch, shed)
             if shed.dropped:
                 logger.error("The event log is full: the oldest events that waited were dropped.")
+        self._crowded = database.wal_bytes > WAL_BYTES
         if durable:
             self._committed_s = now_s
 
@@ -294,33 +326,6 @@ class EventLog:
     def _read(self, row_ids: Iterable[int]) -> dict[int, Readable | Unreadable]:
         ids = list(row_ids)
         return self._database.read(ids) if ids and self._database is not None else {}
-
-    def _rescue(self, error: Damaged) -> None:
-        """The file turned out to be damaged while it was in use."""
-        self._close_file()
-        with self._lock:
-            before = self._ledger.on_disk()
-        try:
-            self._set_aside(error, before.shifted(self._ahead))
-            after, announced = self._opened().contents()
-        except Unwritable as trouble:
-            self._trouble.begin(trouble, self._clock.monotonic())
-            return
-        with self._lock:
-            self._ledger.take_losses(
-                before, after.shifted(-self._ahead), [row_id - self._ahead for row_id in announced]
-            )
-
-    def _set_aside(self, error: Damaged, cursor: Cursor | None) -> None:
-        assert self._path is not None
-        try:
-            aside = rescue(self._path, self._boot, self._clock.time(), cursor=cursor)
-        except Unwritable as trouble:
-            raise Unwritable(f"it is damaged ({error}), and what it holds cannot be copied: {trouble}") from trouble
-        self._damage = (
-            f"The event log was damaged ({error}): what could be read was taken over, the old file is kept as {aside}."
-        )
-        logger.error(self._damage)
 
     def _close_file(self) -> None:
         if self._database is not None:

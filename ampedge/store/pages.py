@@ -6,6 +6,7 @@ the write-ahead log up to its last whole transaction.
 
 import struct
 from collections.abc import Iterator
+from io import SEEK_END, BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -23,9 +24,9 @@ class Pages:
     """The pages of a file as SQLite would see them: newer ones from the write-ahead log."""
 
     def __init__(self, path: Path) -> None:
-        self._file = path.open("rb")
+        self._file: BinaryIO = path.open("rb") if path.exists() else BytesIO()
         self._wal = wal.open("rb") if (wal := path.with_name(f"{path.name}-wal")).exists() else None
-        self._count = path.stat().st_size // PAGE_BYTES
+        self._count = self._file.seek(0, SEEK_END) // PAGE_BYTES
         self._newer = {} if self._wal is None else _committed_pages(self._wal)
 
     def close(self) -> None:

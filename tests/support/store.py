@@ -86,16 +86,20 @@ class Store:
         """Begin again after an end."""
         self.log = self._begin()
 
-    def kill(self) -> None:
-        """End without a word, and begin again on what is in the files."""
-        self.directory = self._place / f"life-{self._lives + 1}"
-        shutil.copytree(self._old, self.directory, ignore=shutil.ignore_patterns("*-shm"))
+    def crash(self) -> None:
+        """End without a word: what the files hold at this moment is left, and nobody has them open."""
+        left = self._place / f"life-{self._lives + 1}"
+        shutil.copytree(self.directory, left, ignore=shutil.ignore_patterns("*-shm"))
         self.log._close_file()
-        self.log = self._begin()
+        self.directory = left
+
+    def kill(self) -> None:
+        """End without a word, and begin again."""
+        self.crash()
+        self.reopen()
 
     def _begin(self) -> EventLog:
         self._lives += 1
-        self._old = self.directory
         log = EventLog(self.directory, boot=self.boot, clock=self.clock, **self._options)
         log.open()
         return log
