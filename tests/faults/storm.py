@@ -40,7 +40,7 @@ from ampedge.samples import BUNDLE, shipped
 from ampedge.service import supervisor
 from ampedge.service.device import DeviceLoop
 from ampedge.service.service import Service
-from ampedge.store import event_log
+from ampedge.store import event_log, trouble
 from ampedge.store.database import Database
 from ampedge.store.trouble import Unwritable
 from tests.faults.kills import Counting
@@ -426,6 +426,7 @@ def scaled() -> ExitStack:
         (connection, "UNACKNOWLEDGED_S", 0.6),
         (connection, "_CHECK_S", 0.1),
         (event_log, "_AWAY_S", 0.1),
+        (trouble, "RETRY_S", 0.1),
         (supervisor, "_PAUSE_S", 0.02),
         (supervisor, "RESTARTS", 10**9),
     ):
