@@ -492,8 +492,8 @@ def main() -> None:
     begun_s = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         outcome = run(Path(folder), injections=given.injections, seed=given.seed, progress=True)
-    for trouble in outcome.not_recovered:
-        print(f"Not recovered: {trouble}")
+    for missing in outcome.not_recovered:
+        print(f"Not recovered: {missing}")
     print(
         f"{outcome.injections} faults of {len(outcome.kinds)} kinds: {len(outcome.not_recovered)} not recovered; "
         f"{outcome.produced} events = {outcome.delivered} delivered + {outcome.dropped} dropped + {outcome.waiting} "
