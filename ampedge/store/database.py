@@ -196,7 +196,7 @@ class Database:
         self._connection.execute("INSERT OR REPLACE INTO consumers VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", columns)
 
     def _insert(self, rows: Sequence[Row]) -> None:
-        encoded = (self._streams.encoded(replace(row, id=row.id + self.ahead)) for row in rows)
+        encoded = (self._streams.encoded(row.moved(self.ahead)) for row in rows)
         self._connection.executemany("INSERT OR REPLACE INTO events VALUES (?, ?, ?, ?, ?, ?, ?)", encoded)
 
     def _shed(self, batch: Batch, waiting: Ranges, limits: Limits) -> Shed:

@@ -72,7 +72,14 @@ class Ranges:
         self._replace(begin, end, [(first, last)])
 
     def discard(self, number: int) -> bool:
-        """Take a number out; whether it was there."""
+        """Take a number out; whether it was there.  Mostly it is the first, as acknowledgements come in order."""
+        if self._firsts and self._firsts[0] == number:
+            if self._lasts[0] == number:
+                del self._firsts[0], self._lasts[0]
+            else:
+                self._firsts[0] += 1
+            self._count -= 1
+            return True
         before = self._count
         self.remove_range(number, number)
         return self._count < before

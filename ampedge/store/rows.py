@@ -24,6 +24,12 @@ class Row:
     payload: bytes
     since_s: float = 0.0
 
+    def moved(self, by: int) -> "Row":
+        """The same with another id."""
+        return Row(
+            self.id + by, self.kind, self.device, self.boot, self.sequence, self.time_s, self.payload, self.since_s
+        )
+
 
 def compressed(payload: bytes, dictionary: bytes) -> bytes:
     """The payload, told as its difference from the dictionary.
