@@ -5,11 +5,13 @@ import select
 import socket
 import ssl
 import time
-from typing import cast
+from typing import Literal, cast
 
 import paho.mqtt.client as paho
-from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
 
 from ampedge.addresses import resolve
 from ampedge.mqtt.tls import TlsSocket, encrypted, in_words
@@ -22,6 +24,9 @@ IN_FLIGHT = 20
 """Messages of QoS 1 that may wait for the broker's acknowledgement."""
 
 _PIECE = 4096
+_TAKEN = (b"", b"\x00", b"\x10")  # success, or success though nobody has subscribed
+_SUCCESS = ReasonCode(PacketTypes.PUBACK)
+_NO_PROPERTIES = Properties(PacketTypes.PUBACK)  # type: ignore[no-untyped-call]
 _QUICK_ACK = getattr(socket, "TCP_QUICKACK", None)  # both on Linux only; this one must be set after each read
 _CORK = getattr(socket, "TCP_CORK", None)
 
@@ -115,6 +120,17 @@ class Client(paho.Client):
             self._came = super()._sock_recv(_PIECE)
         part, self._came = self._came[:bufsize], self._came[bufsize:]
         return part
+
+    def _handle_pubackcomp(self, cmd: Literal["PUBACK", "PUBCOMP"]) -> MQTTErrorCode:
+        """As paho, without the reason and the properties that it builds for each event, which is most of the work."""
+        packet = self._in_packet["packet"]
+        if cmd != "PUBACK" or len(packet) < 2 or packet[2:] not in _TAKEN:
+            return super()._handle_pubackcomp(cmd)
+        mid = packet[0] << 8 | packet[1]
+        with self._out_message_mutex:
+            if mid in self._out_messages:
+                return self._do_on_publish(mid, _SUCCESS, _NO_PROPERTIES)
+        return MQTTErrorCode.MQTT_ERR_SUCCESS
 
     def _set_tcp(self, option: int | None, value: bool) -> None:
         """Set what this system has, on a connection that may just be ending."""
