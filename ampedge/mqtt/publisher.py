@@ -1,9 +1,9 @@
 """What `serve` tells the broker: bare labels, events, what was dropped, and whether service and devices live."""
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import paho.mqtt.client as paho
 from paho.mqtt.reasoncodes import ReasonCode
@@ -11,8 +11,10 @@ from paho.mqtt.reasoncodes import ReasonCode
 from ampedge.log import logger
 from ampedge.mqtt.client import Client
 from ampedge.mqtt.connection import VERSIONS, Connection, Hooks
+from ampedge.mqtt.receipts import Receipts
+from ampedge.mqtt.refusals import Refusals
 from ampedge.mqtt.retries import End
-from ampedge.mqtt.suspects import RETRY_S, Suspects
+from ampedge.mqtt.suspects import Suspects
 from ampedge.mqtt.topics import device_topic, dropped_topic, event_topic, label_topic, service_topic
 from ampedge.records import DROPPED, Stored
 from ampedge.settings import MqttSection
@@ -28,24 +30,9 @@ REFUSED_BY_BROKER = "refused_by_broker"
 ONLINE = b"online"
 OFFLINE = b"offline"
 
-_NOT_AUTHORIZED = 0x87
+_TOO_LARGE_SAID = "too large"
+_ASIDE_SAID = "aside"
 _QUOTA_EXCEEDED = 0x97
-
-
-class Receipts(Protocol):
-    """Where the publisher hands back what became of each row; the event log is one. None of these may block."""
-
-    def sent(self, row_id: int) -> None:
-        """The row goes to the broker now, or is kept to be tried by and by."""
-
-    def acknowledged(self, row_id: int) -> None:
-        """The broker has it."""
-
-    def returned(self, row_ids: Iterable[int]) -> None:
-        """The broker did not take them, or the connection was lost before it said so: they wait again."""
-
-    def rejected(self, row_id: int, reason: str) -> None:
-        """The broker can never take it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +81,10 @@ class Publisher:
         self._suspects = Suspects()
         self._trial: int | None = None
         self._making_room = False
-        self._tried_s = self._refused_s = float("-inf")
+        self._tried_s = float("-inf")
         self._accused: int | None = None
         self._blamable: list[int] = []
-        self._trouble: dict[str, str] = {}
-        self._refused_until_s: dict[str, float] = {}
+        self._refusals = Refusals()
         self._taken_s: dict[str, float] = {}
         self._taken_here = False
         self._turned_away = False
@@ -117,7 +103,7 @@ class Publisher:
                 turn=self._try_suspects,
                 turned=self._tell,
                 oldest_s=lambda: next((sent.at_s for sent in self._out.values()), None),
-                unexplained=lambda: not self._out and time.monotonic() - self._refused_s > PROMPT_S,
+                unexplained=lambda: not self._out and time.monotonic() - self._refusals.latest_s > PROMPT_S,
             ),
             password=password,
             client_id=client_id,
@@ -139,12 +125,12 @@ class Publisher:
     @property
     def healthy(self) -> bool:
         """False where somebody has to mend something before the broker takes every event."""
-        return not (self._connection.refused or self._trouble)
+        return not (self._connection.refused or self._refusals.sentences)
 
     @property
     def problem(self) -> str | None:
         """The latest trouble with the broker in a sentence, None while all is well."""
-        return self._connection.problem or next(iter(self._trouble.values()), None)
+        return self._connection.problem or next(iter(self._refusals.sentences.values()), None)
 
     @property
     def alive(self) -> bool:
@@ -247,7 +233,7 @@ class Publisher:
             if self._changed and not known:
                 self._connection.wake()  # the other thread tells it
         free = self._rows < client.window and (not replayed or len(self._replays) < most)
-        if free and not self._making_room and self._trial is None and not self._pauses(topic):
+        if free and not self._making_room and self._trial is None and not self._refusals.pause(topic):
             return self._connection.client
         self._turned_away = True
         return None
@@ -258,11 +244,6 @@ class Publisher:
         if client is not None and not (self._stopping or self._trial is not None or client.want_write()):
             client.publish(topic, label)
             self._write_on(client)
-
-    def _pauses(self, topic: str) -> bool:
-        """Whether the broker has refused something on this topic so lately that nothing is tried there."""
-        until_s = self._refused_until_s.get(topic)
-        return until_s is not None and time.monotonic() < until_s
 
     def _retained(self) -> dict[str, bytes]:
         """What stands on the topics of the status while all is well."""
@@ -275,7 +256,8 @@ class Publisher:
 
     def _send(self, client: Client, topic: str, payload: bytes, row_id: int, *, replayed: bool = False) -> bool:
         if not client.fits(topic, payload):
-            self._complain("size", f"The broker takes {client.largest} bytes; what is larger for {topic} is dropped.")
+            said = f"The broker takes {client.largest} bytes; what is larger for {topic} is dropped."
+            self._refusals.complain(_TOO_LARGE_SAID, said)
             self._reject(row_id, TOO_LARGE)
             return True
         self._receipts.sent(row_id)
@@ -288,19 +270,18 @@ class Publisher:
         return True
 
     def _hand_over(self, client: Client, topic: str, payload: bytes, row_id: int) -> bool:
-        now_s = time.monotonic()
-        if topic in self._refused_until_s:
-            self._refused_until_s[topic] = now_s + RETRY_S
+        self._refusals.tried(topic)
         mid = self._publish(client, topic, payload, retain=False)
         if mid is None:
             return False
-        self._out[mid] = _Sent(row_id, topic, now_s)
+        self._out[mid] = _Sent(row_id, topic, time.monotonic())
         self._rows += 1
         return True
 
     def _say(self, client: Client, topic: str, state: bytes) -> None:
-        if self._pauses(topic):
+        if self._refusals.pause(topic):
             return
+        self._refusals.tried(topic)
         mid = self._publish(client, topic, state, retain=True)
         if mid is not None:
             self._out[mid] = _Sent(None, topic, time.monotonic())
@@ -321,8 +302,7 @@ class Publisher:
             self._blame()
         self._blamable, self._accused = [], None
         self._return([])
-        lasting = (*self._refused_until_s, "aside")
-        self._trouble = {about: said for about, said in self._trouble.items() if about in lasting}
+        self._refusals.withdraw(_TOO_LARGE_SAID)
         self._taken_here = False
         for topic, state in self._retained().items():
             self._say(client, topic, state)
@@ -337,7 +317,7 @@ class Publisher:
         self._connection.hurried = self._making_room = self._echo_due = False
         self._accused, self._trial = self._trial, None
         now_s = time.monotonic()
-        known = now_s - self._refused_s <= PROMPT_S  # Mosquitto 2.0.11 ends the connection after a refusal
+        known = now_s - self._refusals.latest_s <= PROMPT_S  # Mosquitto 2.0.11 ends the connection after a refusal
         in_time = self._accused is None or (self._taken_here and now_s - self._tried_s <= PROMPT_S)
         self._blamable = rows if in_time and not known and end in (End.CLOSED, End.BLAMED) else []
         if end is End.BLAMED:
@@ -385,8 +365,8 @@ class Publisher:
         if sent.row_id is not None:
             self._verdict(sent.row_id, sent.topic, code)
         elif code.is_failure:
-            self._pause(sent.topic, code)
-        elif self._trouble:
+            self._refusals.refused(sent.topic, code)
+        elif self._refusals.sentences:
             self._relieve(sent.topic)
         del self._out[mid]  # only now: whatever fails before this is given back when the connection is made anew
         if self._stopping:
@@ -409,25 +389,17 @@ class Publisher:
         self.acknowledged_s = self._taken_s[topic] = time.monotonic()
         self._taken_here = True
         self._suspects.settled(row_id)
-        if self._trouble:
+        if self._refusals.sentences:
             self._relieve(topic)
             self._end_trial(row_id)
 
     def _relieve(self, topic: str) -> None:
-        """The broker has taken something on this topic."""
-        self._trouble.pop(topic, None)
-        if self._refused_until_s.pop(topic, None) is not None:
+        if self._refusals.taken(topic):
             self._changed = True
-
-    def _pause(self, topic: str, code: ReasonCode) -> None:
-        """The broker has refused something on this topic, which only MQTT 5 tells."""
-        self._refused_s = time.monotonic()
-        self._refused_until_s[topic] = self._refused_s + RETRY_S
-        self._complain(topic, _refusal(topic, code))
 
     def _refuse(self, row_id: int, topic: str, code: ReasonCode) -> None:
         """A row that the broker refused by its message id."""
-        self._pause(topic, code)
+        self._refusals.refused(topic, code)
         if code.value != _QUOTA_EXCEEDED and self._suspects.refused(row_id, self._taken_s.get(topic)):
             self._reject(row_id, REFUSED_BY_BROKER)
         elif row_id not in self._suspects.aside:
@@ -456,21 +428,22 @@ class Publisher:
 
     def _note_aside(self) -> None:
         if self._suspects.aside:
-            self._complain("aside", "The broker does not take some of the events; they are tried again, each alone.")
+            said = "The broker does not take some of the events; they are tried again, each alone."
+            self._refusals.complain(_ASIDE_SAID, said)
         else:
-            self._trouble.pop("aside", None)
+            self._refusals.withdraw(_ASIDE_SAID)
 
     def _try_suspects(self, client: Client) -> None:
         """In each turn: send what was refused or put aside and may be tried now."""
-        for topic in [topic for topic in self._refused_until_s if not self._pauses(topic)]:
+        self._making_room = False
+        for topic in self._refusals.over():
             self._changed = True
             if (state := self._retained().get(topic)) is not None:
-                del self._refused_until_s[topic]
                 self._say(client, topic, state)
         if not self._suspects.aside or self._trial is not None or self._stopping:
             return
         refused = self._suspects.due(alone=False)
-        if refused is not None and self._rows < client.window and not self._pauses(self._message(refused)[0]):
+        if refused is not None and self._rows < client.window and not self._refusals.pause(self._message(refused)[0]):
             self._send_aside(client, refused)
         alone = self._suspects.due(alone=True) if self._connection.retries.steady() else None
         self._making_room = alone is not None and self._rows > 0
@@ -493,18 +466,7 @@ class Publisher:
             self._changed = True
         self._note_aside()
 
-    def _complain(self, about: str, sentence: str) -> None:
-        if self._trouble.get(about) != sentence:
-            logger.error("%s", sentence)
-        self._trouble[about] = sentence
-
 
 def _topics(mqtt: MqttSection, device: str) -> _Topics:
     label = label_topic(mqtt, device)
     return _Topics(label, event_topic(label), dropped_topic(label))
-
-
-def _refusal(topic: str, code: ReasonCode) -> str:
-    if code.value == _NOT_AUTHORIZED:
-        return f"The broker does not let this user publish to {topic}."
-    return f"The broker refuses what is published to {topic}: {code}."

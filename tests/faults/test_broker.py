@@ -170,7 +170,7 @@ class TestRefused:
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """MQTT 5 tells; one event is tried now and then, until the access list is right."""
-        monkeypatch.setattr("ampedge.mqtt.publisher.RETRY_S", 0.3)
+        monkeypatch.setattr("ampedge.mqtt.refusals.RETRY_S", 0.3)
         monkeypatch.setattr(suspects, "RETRY_S", 0.3)
         acl = tmp_path / "acl"
         acl.write_text("topic readwrite amp/status/#\ntopic write amp/inference\n")

@@ -1,0 +1,20 @@
+"""Where the publisher hands back what became of each row."""
+
+from collections.abc import Iterable
+from typing import Protocol
+
+
+class Receipts(Protocol):
+    """The event log is one; none of these may block."""
+
+    def sent(self, row_id: int) -> None:
+        """The row goes to the broker now, or is kept to be tried by and by."""
+
+    def acknowledged(self, row_id: int) -> None:
+        """The broker has it."""
+
+    def returned(self, row_ids: Iterable[int]) -> None:
+        """The broker did not take them, or the connection was lost before it said so: they wait again."""
+
+    def rejected(self, row_id: int, reason: str) -> None:
+        """The broker can never take it."""
