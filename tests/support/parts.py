@@ -16,6 +16,7 @@ _PACKAGES = {
     "chromium": "chromium",
     "systemd-analyze": "systemd",
     "openssl": "openssl",
+    "strace": "strace",
 }
 
 
