@@ -302,3 +302,11 @@ def test_it_does_not_begin_once_it_was_stopped() -> None:
     poller.stop()
     poller.run_forever()
     assert source.polls == 0
+
+
+def test_a_poll_that_ends_after_the_stop_is_not_handed_on() -> None:
+    """A reload may have handed the device's events to another poller by then, which counts them on."""
+    stage = Stage()
+    stage.takes_s = iter([0.0, 5.0])
+    stage.run(3.0)
+    assert (stage.polls, stage.emitted) == ([0.0, 1.0], [(0.0, None)])

@@ -85,7 +85,7 @@ class Poller:
             self._wake.notify()
 
     def stop(self) -> None:
-        """End `run_forever` before its next poll."""
+        """End `run_forever` before its next poll; what one that has begun finds is not handed on."""
         with self._wake:
             self._stopping = True
             self._wake.notify()
@@ -115,6 +115,8 @@ class Poller:
         self.polls += 1
         now_s = self._clock.monotonic()
         with self._wake:
+            if self._stopping:  # whoever goes on with this device counts its events from where they stood
+                return
             if self._writes != writes:  # a write came in between: the row may be half old
                 began_s = first_write_s if first_write_s is not None else now_s
                 late = now_s >= began_s + self._interval_s
