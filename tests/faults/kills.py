@@ -2,7 +2,7 @@
 
     python -m tests.faults.kills --kills 200 --seed 1
 
-A slave is polled a hundred times a second; the service is killed and started again, over and over, on one state
+A slave is polled 160 times a second; the service is killed and started again, over and over, on one state
 directory.  After each kill the log's file is read as it lies there: what it holds was accepted.  At the end a last
 start sends what waits.  A consumer that never goes away counts what arrives: everything accepted must have come,
 and no kill may have led to more than twenty events that came twice.
@@ -36,7 +36,7 @@ from tests.support.proxy import Proxy
 from tests.support.serving import GOLDEN_WORDS
 from tests.support.waiting import wait_until
 
-INTERVAL_S = 0.01
+INTERVAL_S = 0.006
 COMMIT_S = 0.3
 LONGEST_LIFE_S = 2.4
 
