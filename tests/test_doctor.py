@@ -1,5 +1,6 @@
 """`ampedge doctor`: a site where all is well, and faults of real parts, each of which turns its own line red."""
 
+import contextlib
 import io
 import json
 import os
@@ -192,6 +193,12 @@ def no_directory(site: Site) -> None:
     site.set("", state_dir="file/state")
 
 
+def newer_log(site: Site) -> None:
+    (site.place / "state").mkdir()
+    with contextlib.closing(sqlite3.connect(site.place / "state" / "events.db")) as log:
+        log.execute("PRAGMA user_version = 99")
+
+
 def truncated_model(site: Site) -> None:
     (site.place / "model.ampedge").write_bytes(shipped(BUNDLE).read_bytes()[:-100])
     site.set("", model="model.ampedge")
@@ -242,6 +249,7 @@ FAULTS = [
     (no_tls_there, "broker", 4, "it does not speak TLS", "8883"),
     (no_password, "broker", 2, "missing-password has no first line", "readable by this user only"),
     (no_directory, "disk", 2, "cannot write into", "state_dir"),
+    (newer_log, "disk", 2, "was written by a newer ampedge (version 99", "another state_dir"),
     (truncated_model, "model", 5, "is refused", "copy it once more"),
     (other_model, "model", 5, "was made for other tags: the model needs 'amps'", "Name the tags"),
     (no_such_label, "model", 2, "'healty' is not a class", "did you mean 'healthy'?"),

@@ -2,13 +2,14 @@
 
 import os
 import shutil
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
 from ampedge.config import Config
 from ampedge.doctor.finding import Finding, ok, problem, warning
 from ampedge.errors import UsageError
-from ampedge.store.schema import FILE_NAME
+from ampedge.store.schema import FILE_NAME, refuse_newer
 
 _LEAST_FREE = 20_000_000
 _NEARLY_FULL = 0.9
@@ -25,6 +26,14 @@ def look(config: Config, *, service_runs: bool) -> Iterator[Finding]:
     except OSError as error:
         yield warning("disk", f"{directory} cannot be looked into: {error.strerror}.", "Ask again with sudo.")
         return
+    if not service_runs:
+        try:
+            refuse_newer(directory / FILE_NAME)
+        except UsageError as error:
+            yield problem("disk", error)
+            return
+        except (OSError, sqlite3.Error):
+            pass  # what may not be read is said below; what is damaged `serve` mends
     limit = config.settings.store.max_mb * 1e6
     in_memory = "so events would be kept in memory only."
     if is_read_only:
