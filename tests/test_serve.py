@@ -275,8 +275,9 @@ def test_user_and_password_open_the_broker_and_are_never_printed(tmp_path: Path)
                 assert CANARY not in serve.log
                 assert (f"chmod 600 {secret}" in serve.log) is (env is by_file)
         wrong = {**by_value, "AMPEDGE_MQTT__PASSWORD": f"{CANARY}-wrong"}
-        with Serve(tmp_path, broker=broker.port, env=wrong, ready="No MQTT broker") as serve:
+        with Serve(tmp_path, broker=broker.port, env=wrong, ready="Not every event") as serve:
             assert "refuses the user name or the password" in serve.log
+            assert "apt install mosquitto" not in serve.log  # there is one
             assert CANARY not in serve.log
 
 

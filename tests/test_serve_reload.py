@@ -67,6 +67,8 @@ def test_a_reload_takes_what_changed_and_goes_on_counting(
     ("text", "said"),
     [
         ("[modbus]\nintervall_s = 1\n", "interval_s"),
+        ("[modbus]\nunit = 300\nreconnect_settle_s = -1\n", "not 300; modbus.reconnect_settle_s ("),
+        ("[modbus]\nunit = 300\n", "not 300. Every key"),
         ("[modbus\n", "not TOML"),
         ('[[tags]]\nname = "flow"\naddress = 0\n', "was made for other tags"),
         ('state_dir = "elsewhere"\n', "state_dir"),
@@ -101,7 +103,7 @@ def test_a_corrected_password_is_taken_by_a_reload(tmp_path: Path) -> None:
     secret.chmod(0o600)
     with Mosquitto(place, users={"pi": "right-one"}) as broker:
         env = {"AMPEDGE_MQTT__USERNAME": "pi", "AMPEDGE_MQTT__PASSWORD_FILE": str(secret)}
-        with Serve(tmp_path, broker=broker.port, env=env, ready="No MQTT broker") as serve:
+        with Serve(tmp_path, broker=broker.port, env=env, ready="Not every event") as serve:
             assert not status(tmp_path)["mqtt"]["healthy"]
             secret.write_text("right-one\n")
             serve.process.send_signal(signal.SIGHUP)

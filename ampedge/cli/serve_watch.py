@@ -8,6 +8,10 @@ REFRESH_S = 0.25
 """How often the service is looked at."""
 
 _PATIENCE_S = 3.0
+_START_ONE = (
+    "Start one (sudo apt install mosquitto) and give it with --broker HOST:PORT, "
+    "or try `ampedge serve --broker embedded`."
+)
 _FEEDS = 3
 """So many times within the time that systemd allows it is told that the service is alive."""
 
@@ -64,10 +68,9 @@ class BrokerWatch:
             return
         problem = publisher.problem or "It does not answer."
         if self._said is None and (self._said_here or self._looks * REFRESH_S >= _PATIENCE_S):
-            logger.warning(
-                "No MQTT broker at %s: %s Start one (sudo apt install mosquitto) and give it with --broker HOST:PORT, "
-                "or try `ampedge serve --broker embedded`. Polling goes on; events wait in the log.",
-                service.broker,
-                problem,
-            )
+            if publisher.healthy:
+                said = f"No MQTT broker at {service.broker}: {problem} {_START_ONE}"
+            else:
+                said = f"Not every event can be delivered: {problem}"
+            logger.warning("%s Polling goes on; events wait in the log.", said)
             self._said, self._said_here = problem, False

@@ -113,7 +113,9 @@ def reload(service: Service, models: ModelWatch, output: Output, load: Load) -> 
         config, bundle, said = load()
         service.reload(config, bundle)
     except AmpedgeError as error:
-        logger.error("Not reloaded, everything goes on as before: %s %s", error.problem, error.remedy)
+        problem = "; ".join(error.problem.splitlines())
+        end = "" if problem.endswith((".", "?")) else "."
+        logger.error("Not reloaded, everything goes on as before: %s%s %s", problem, end, error.remedy)
     else:
         output.configure(config)
         models.loaded(said)
