@@ -26,6 +26,8 @@ FIGURES: dict[str, tuple[str, ...]] = {
     "storm": ("tests.faults.storm", "--injections", "500"),
     "backlog": ("tests.faults.backlog", "--days", "7"),
     "half-open": ("tests.faults.half_open",),
+    "half-open broker": ("tests.faults.half_open_broker",),
+    "killed brokers": ("tests.faults.broker_kills", "--kills", "50"),
     "endurance": ("tests.faults.endurance", "--polls", "600000"),
     "wear": ("tests.benchmarks.bench_wear",),
 }
