@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from ampedge.model.bundle import load_bundle
 from ampedge.service.status import read_status
 from tests.support.bundles import tiny_bundle, tiny_row
 from tests.support.cli import command, environment, run_cli
@@ -169,6 +170,8 @@ def test_a_new_model_is_taken_while_it_runs_and_a_damaged_one_is_not(tmp_path: P
         assert events(sub)[-1]["label"] == "busy"
         shutil.copy(second / "new.ampedge", place)
         wait_until(lambda: events(sub)[-1]["label"] == "high", what="the second model")
+        version = load_bundle(second / "new.ampedge").manifest.version
+        wait_until(lambda: f"site.ampedge (as given). Version {version}." in serve.log, what="the log to say so")
         assert status(tmp_path)["model"]["problem"] is None
         found = events(sub)
         assert [event["sequence"] for event in found] == list(range(len(found)))

@@ -36,7 +36,8 @@ class ModelWatch:
         is_copy = bundle.path != self._path  # because what lies there is refused, or was rolled back
         self.rolled_back = is_copy and self._keeper.record().rolled_back is not None
         self.problem: str | None = said if is_copy and not self.rolled_back else None
-        logger.log(logging.ERROR if self.problem else logging.INFO, "%s", said)
+        which = "" if is_copy else f" Version {bundle.manifest.version}."
+        logger.log(logging.ERROR if self.problem else logging.INFO, "%s%s", said, which)
 
     def turn(self) -> None:
         """What is to be done now and then; called about four times a second."""
