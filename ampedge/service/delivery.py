@@ -25,6 +25,7 @@ class Delivery:
 
     def __init__(self, log: EventLog, publisher: Publisher, *, boot: str, clock: Clock) -> None:
         self.log = log
+        log.on_progress = self._go_on
         self.progress_s = clock.monotonic()
         self._boot = f'"boot":"{boot}"'.encode()
         self._clock = clock
@@ -95,6 +96,9 @@ class Delivery:
             self._changed = False
             self.progress_s = self._clock.monotonic()
             return not self._stopping
+
+    def _go_on(self) -> None:
+        self.progress_s = self._clock.monotonic()
 
     def _replay(self) -> None:
         """Send what waits, as far as the window goes; acknowledgements wake the loop for more."""

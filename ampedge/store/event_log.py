@@ -16,6 +16,7 @@ from ampedge.store.cursor import Cursor
 from ampedge.store.database import Database
 from ampedge.store.ledger import MAX_EXPOSED, MEMORY_BYTES, Batch, Counts, Ledger
 from ampedge.store.rescue import rescue, take_place
+from ampedge.store.reserve import Reserve
 from ampedge.store.retention import Limits, Shed
 from ampedge.store.rows import Row
 from ampedge.store.schema import FILE_NAME
@@ -26,6 +27,9 @@ __all__ = ["Counts", "EventLog"]
 
 _AWAY_S = 5.0
 """Seconds between commits while the broker does not acknowledge."""
+
+_LEAST_S = 0.5
+"""Seconds between two commits at least, however much there is to write."""
 
 WAL_BYTES = 16 * 1024 * 1024
 
@@ -48,6 +52,9 @@ class EventLog:
         keep_s: float = 90 * 86400.0,
         time_is_believed: Callable[[], bool] = lambda: True,
     ) -> None:
+        self.on_progress: Callable[[], None] = lambda: None
+        """Called now and then while a damaged file is rescued, which may take minutes."""
+
         self._path = None if directory is None else directory / FILE_NAME
         self._boot = boot
         self._clock = clock
@@ -65,6 +72,7 @@ class EventLog:
         self._committed_s = clock.monotonic()
         self._trouble = Trouble(f"The event log {self._path}")
         self._damage: str | None = None
+        self._reserve = Reserve(self._path or Path(FILE_NAME))
         self._crowded = False
         self._ahead = 0
         self._waiting_s: float | None = None
@@ -164,10 +172,10 @@ class EventLog:
         with self._lock:
             if self._path is None:
                 return due_s
-            if self._ledger.much:
-                return self._committed_s
-            oldest_s = self._ledger.oldest_s
-        return due_s if oldest_s is None else min(due_s, oldest_s + often_s)
+            much, oldest_s = self._ledger.much, self._ledger.oldest_s
+        if oldest_s is not None:
+            due_s = min(due_s, oldest_s + often_s)
+        return max(self._committed_s + min(_LEAST_S, often_s), self._committed_s if much else due_s)
 
     def commit(self, *, reachable: bool, durable: bool = True) -> None:
         """Write what is new; without `durable` only how far the broker is, which a power cut may take back."""
@@ -274,9 +282,10 @@ class EventLog:
         """What is left of the file; if it had been open before, memory knows better than it how far the broker is."""
         with self._lock:
             before = self._ledger.on_disk() if self._taken_over else None
+        self._reserve.give_up()
         try:
             known = None if before is None else before.shifted(self._ahead)
-            aside = rescue(database.path, self._boot, self._clock.time(), cursor=known)
+            aside = rescue(database.path, self._boot, self._clock.time(), cursor=known, on_progress=self.on_progress)
             cursor, announced = database.open(check=False)
         except (Unwritable, Damaged) as trouble:
             raise Unwritable(f"it is damaged ({error}), and what it holds cannot be copied: {trouble}") from trouble
@@ -307,6 +316,8 @@ class EventLog:
                 raise
             with self._lock:
                 self._ledger.landed(batch, shed)
+            if durable:
+                self._reserve.keep()
             if shed.dropped:
                 logger.error("The event log is full: the oldest events that waited were dropped.")
         self._crowded = database.wal_bytes > WAL_BYTES
@@ -319,7 +330,7 @@ class EventLog:
         try:
             return database.write(batch, limits, durable=durable)
         except Unwritable as error:
-            if not error.full or not database.give_way():
+            if not error.full or not (self._reserve.give_up() | database.give_way()):
                 raise
         return database.write(batch, limits, durable=durable)
 

@@ -6,7 +6,7 @@ start.
 
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -26,22 +26,26 @@ from ampedge.store.trouble import Unwritable
 
 _WHOLE = ".rescued"
 _EVENT_COLUMNS, _CURSOR_COLUMNS = 7, 9
+_BEYOND = 1 << 62
 
 
-def rescue(path: Path, boot: str, time_s: float, *, cursor: Cursor | None = None) -> Path:
+def rescue(
+    path: Path, boot: str, time_s: float, *, cursor: Cursor | None, on_progress: Callable[[], None] = lambda: None
+) -> Path:
     """Make a new log of what is left of this one; the name under which the old one is kept.
 
     `cursor` is where the broker stands if anybody knows better than the file.
-    Without any, all that is found waits again: better twice than never.
+    What no cursor tells of waits again: better twice than never.
+    A large log takes minutes; `on_progress` is called all the while.
     """
-    draft, whole = _beside(path, ".draft"), _beside(path, _WHOLE)
+    draft, whole, task = _beside(path, ".draft"), _beside(path, _WHOLE), _Task(time_s, on_progress)
     with mapped():
         try:
-            _refill(path, Draft(draft, boot), time_s, cursor, waiting_only=False)
+            _refill(path, Draft(draft, boot), cursor, task, waiting_only=False)
         except Unwritable as error:
             if not error.full:
                 raise
-            _refill(path, Draft(draft, boot), time_s, cursor, waiting_only=True)
+            _refill(path, Draft(draft, boot), cursor, task, waiting_only=True)
         _sync(draft)
         draft.rename(whole)
         _sync(path.parent)
@@ -77,11 +81,19 @@ class _Found:
 
     streams: dict[int, Stream] = field(default_factory=dict)
     announcements: list[list[Any]] = field(default_factory=list)
-    cursor: Cursor | None = None
+    cursor: Cursor = field(default_factory=lambda: Cursor(0, Ranges(), 0, 0, 0))
     serial: int = -1
 
 
-def _refill(path: Path, draft: Draft, time_s: float, cursor: Cursor | None, *, waiting_only: bool) -> None:
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """What the steps of a rescue share."""
+
+    time_s: float
+    on_progress: Callable[[], None]
+
+
+def _refill(path: Path, draft: Draft, known: Cursor | None, task: "_Task", *, waiting_only: bool) -> None:
     for end in ("", "-wal", "-shm"):
         _beside(draft.path, end).unlink(missing_ok=True)
     found = _Found()
@@ -90,39 +102,47 @@ def _refill(path: Path, draft: Draft, time_s: float, cursor: Cursor | None, *, w
         with closing(Pages(path)) as pages:
             wanted: Ranges | None = None
             if waiting_only:
-                for _ in _events(pages, found):
+                for _ in _events(pages, found, task.on_progress):
                     pass
-                wanted = None if (best := cursor or found.cursor) is None else best.waiting
-            draft.fill("events", (row for row in _events(pages, found) if wanted is None or row[0] in wanted))
+                wanted = _waiting(known or found.cursor)
+            rows = _events(pages, found, task.on_progress)
+            draft.fill("events", (row for row in rows if wanted is None or row[0] in wanted))
         draft.fill("events", found.announcements)
         draft.fill("streams", (stream.columns() for stream in found.streams.values()))
-        draft.end(*_accounts(draft, cursor or found.cursor, time_s))
+        draft.delete_unusable(last=None if known is None else known.last)
+        draft.end(*_accounts(draft, known or found.cursor, task.time_s))
     finally:
         draft.close()
 
 
-def _accounts(draft: Draft, cursor: Cursor | None, time_s: float) -> tuple[Cursor, Announcement | None]:
+def _waiting(cursor: Cursor) -> Ranges:
+    """What waits, as far as this cursor knows; what it does not know of was written later, and waits."""
+    waiting = Ranges(cursor.waiting.pairs())
+    waiting.add_range(cursor.last + 1, _BEYOND)
+    return waiting
+
+
+def _accounts(draft: Draft, cursor: Cursor, time_s: float) -> tuple[Cursor, Announcement | None]:
     """Where the broker stands in the new file; what waited and is gone counts as dropped, and is announced."""
-    draft.delete_unusable(last=None if cursor is None else cursor.last)
-    if cursor is None:
-        found, events = draft.there(Ranges([(1, 1 << 62)]))
-        return Cursor(found.last or 0, found, events, 0, 0), None
-    found, events = draft.there(cursor.waiting)
+    found, events = draft.there(_waiting(cursor))
     lost = cursor.waiting.without(found).last
-    missing = max(0, cursor.produced - cursor.delivered - cursor.dropped - events)
+    later = draft.there(Ranges([(cursor.last + 1, _BEYOND)]))[1]
+    missing = max(0, cursor.produced - cursor.delivered - cursor.dropped - (events - later))
+    last = max(cursor.last, found.last or 0)
     origin = draft.origin_near(lost) if missing and lost is not None else None
     said = None
     if origin is not None and lost is not None:
         said = Announcement(lost, origin.device, origin.boot, None, None, missing, UNREADABLE, time_s)
         found.add(lost)
     dropped = cursor.dropped + missing
-    produced = cursor.delivered + dropped + events
-    return Cursor(cursor.last, found, produced, cursor.delivered, dropped), said
+    return Cursor(last, found, cursor.delivered + dropped + events, cursor.delivered, dropped), said
 
 
-def _events(pages: Pages, found: _Found) -> Iterator[list[Any]]:
+def _events(pages: Pages, found: _Found, on_progress: Callable[[], None]) -> Iterator[list[Any]]:
     """The rows whose checksum holds, as they are on disk; the rest of what holds goes to `found`."""
-    for row_id, columns in pages.records():
+    for number, (row_id, columns) in enumerate(pages.records()):
+        if number % 1000 == 0:
+            on_progress()
         columns[:1] = [row_id]
         if len(columns) == _CURSOR_COLUMNS:
             known = Cursor.from_columns(columns)

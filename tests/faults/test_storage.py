@@ -4,6 +4,7 @@ Through all of it the service goes on, says what is wrong, gets over it by itsel
 """
 
 import json
+import os
 import random
 import shutil
 import sqlite3
@@ -13,6 +14,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -23,6 +25,7 @@ from ampedge.store.database import Database
 from ampedge.store.draft import Draft
 from ampedge.store.event_log import Counts, EventLog
 from ampedge.store.pages import Pages
+from ampedge.store.reserve import RESERVE_BYTES
 from ampedge.store.trouble import RETRY_S, Damaged, Unwritable
 from tests.support.store import DEVICE, Store, announced, event, sequences
 
@@ -303,6 +306,40 @@ def test_what_waits_is_rescued_even_if_there_is_no_room_for_history(
     store.close()
 
 
+def test_rows_that_are_newer_than_the_cursor_wait_again(tmp_path: Path) -> None:
+    """A power cut amid a checkpoint whose write-ahead log is then damaged: some pages are newer than others."""
+    store = Store(tmp_path)
+    store.kept(100, filler=60)
+    store.close()
+    with closing(sqlite3.connect(store.file)) as connection:
+        (page,) = connection.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'consumers'").fetchone()
+    begin = (page - 1) * PAGE
+    older = store.file.read_bytes()[begin : begin + PAGE]
+    store.reopen()
+    store.kept(20, first=100, filler=60)
+    store.close()
+    overwrite(store.file, begin, older)
+    overwrite(store.file, 0, bytes(100))
+    store.reopen()
+    assert drained(store) == (list(range(120)), 0)
+    assert store.log.counts == Counts(produced=120, delivered=120)
+    assert store.append() == [121]
+    store.close()
+
+
+def test_a_rescue_that_takes_long_shows_that_it_goes_on(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.kept(3000)
+    store.close()
+    overwrite(store.file, 0, bytes(100))
+    log = EventLog(store.directory, boot="boot-2", clock=store.clock)
+    progress: list[int] = []
+    log.on_progress = lambda: progress.append(1)
+    log.open()
+    assert len(progress) >= 3
+    log.close()
+
+
 def test_only_the_latest_damaged_file_is_kept(tmp_path: Path) -> None:
     store = Store(tmp_path)
     for _ in range(3):
@@ -379,6 +416,41 @@ def test_on_a_full_disk_delivered_history_gives_way(store: Store) -> None:
     assert store.log.counts == Counts(produced=4500, delivered=3000, waiting=1500)
     store.kill()
     assert sequences(store.waiting()) == list(range(3000, 4500))
+
+
+def test_on_a_full_disk_the_reserve_is_given_up_and_taken_again(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    reserve = store.directory / "events.db.reserve"
+    store.kept(50)
+    assert reserve.stat().st_size == reserve.stat().st_blocks * 512 == RESERVE_BYTES
+    write, times = Database.write, 0
+
+    def full_once(self, batch, limits, *, durable):
+        nonlocal times
+        times += 1
+        if times == 1:
+            raise Unwritable("database or disk is full", full=True)
+        return write(self, batch, limits, durable=durable)
+
+    monkeypatch.setattr(Database, "write", full_once)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=RESERVE_BYTES))
+    store.kept(1, first=50)
+    assert (times, store.log.problem) == (2, None)
+    assert not reserve.exists()
+    store.kept(1, first=51)
+    assert not reserve.exists()  # there is still too little
+    monkeypatch.undo()
+    store.kept(1, first=52)
+    assert reserve.exists()
+
+
+def test_a_disk_that_has_no_room_for_the_reserve_goes_without(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    store.kept(1)
+    assert store.log.problem is None
+    assert not (store.directory / "events.db.reserve").exists()
 
 
 def test_on_a_full_disk_without_history_events_stay_in_memory_until_there_is_room(store: Store) -> None:
