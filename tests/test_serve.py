@@ -391,3 +391,15 @@ def hosted_slave(port: int = 0) -> Iterator[EmbeddedSlave]:
         yield slave
     finally:
         slave.stop()
+
+
+def test_a_reload_without_its_config_file_is_refused(tmp_path: Path, mosquitto: Mosquitto) -> None:
+    """Nobody means the defaults by it: an editor or a deployment has just taken the file away."""
+    config = tmp_path / "ampedge.toml"
+    config.write_text('device = "pump"\n')
+    with Serve(tmp_path, "--interval", 0.1, broker=mosquitto.port) as serve:
+        config.unlink()
+        serve.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: "Reloaded" in serve.log or "Not reloaded" in serve.log, what="the reload to end")
+        assert "ampedge.toml cannot be read" in serve.log
+        assert serve.stop() == 0

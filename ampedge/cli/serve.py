@@ -41,6 +41,7 @@ def serve(
     from ampedge.site_map import site_bundle
 
     def load() -> "tuple[Config, Bundle, str]":
+        nonlocal config_file
         config = options.config_from(
             config_file,
             host=host,
@@ -55,6 +56,7 @@ def serve(
             watch_model=watch_model or None,
             state_dir=state_dir,
         )
+        config_file = config.file  # from now on it must be there: without it, a reload would take the defaults
         return (config, *site_bundle(config, Keeper(config.state_dir)))
 
     run(load)
