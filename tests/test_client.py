@@ -96,7 +96,9 @@ def test_nothing_listens() -> None:
     port = refused_port()
     connection = Master("127.0.0.1", port)
     for attempt in (connection.connect, lambda: connection.read(plan_reads(TWO))):
-        with pytest.raises(UnreachableError, match=f"Nothing accepts connections at 127.0.0.1:{port}") as caught:
+        with pytest.raises(
+            UnreachableError, match=f"Nothing accepts connections at 127.0.0.1:{port}: connection refused."
+        ) as caught:
             attempt()
         assert not isinstance(caught.value, ExceptionReply)
         assert "--host" in caught.value.remedy

@@ -76,8 +76,11 @@ class Connection:
             self._has_served = False
             self.opened += 1
             return
+        why = f" within {self.connect_s:g} s"
+        if last is not None and last.strerror and not isinstance(last, TimeoutError):
+            why = f": {last.strerror.lower()}"
         raise UnreachableError(
-            f"Nothing accepts connections at {self.host}:{self.port} within {self.connect_s:g} s.",
+            f"Nothing accepts connections at {self.host}:{self.port}{why}.",
             "Check --host and --port, the cable and the device's power; "
             "for a slave on this machine start `ampedge serve` first.",
         ) from last
