@@ -350,12 +350,14 @@ def _problem(detail: Mapping[str, Any], path: str, source: str) -> str:
 
 
 def _source(path: str, sources: Mapping[str, str]) -> str:
-    """Where a value came from that stands at, above or below `path`."""
+    """Where a value came from that stands at `path`, else above or below it."""
+    if path in sources:
+        return sources[path]
     return next(
         (
             source
             for key, source in sources.items()
-            if key == path or path.startswith(f"{key}.") or key.startswith(f"{path}.")
+            if path.startswith(f"{key}.") or key.startswith(f"{path}.")
         ),
         "default",
     )

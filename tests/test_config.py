@@ -368,6 +368,11 @@ def test_all_problems_come_at_once_with_path_and_source(tmp_path: Path) -> None:
         assert words in whole
 
 
+def test_a_section_without_keys_is_not_blamed_for_a_flag(tmp_path: Path) -> None:
+    (line,) = problems(tmp_path, "[modbus]\n", {"modbus.port": 99999}, {})
+    assert line.startswith("modbus.port (flag): ")
+
+
 @pytest.mark.parametrize("section", ["modbus", "mqtt", "decision", "store", "log"])
 def test_a_section_that_is_none_is_told_how_to_write_it(tmp_path: Path, section: str) -> None:
     for text in (f"{section} = 5\n", f"[[{section}]]\n", f'{section} = "x"\n'):
