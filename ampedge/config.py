@@ -354,10 +354,6 @@ def _source(path: str, sources: Mapping[str, str]) -> str:
     if path in sources:
         return sources[path]
     return next(
-        (
-            source
-            for key, source in sources.items()
-            if path.startswith(f"{key}.") or key.startswith(f"{path}.")
-        ),
+        (source for key, source in sources.items() if path.startswith(f"{key}.") or key.startswith(f"{path}.")),
         "default",
     )
