@@ -21,7 +21,7 @@ _UNSYNCED = b'"time_synced":false'
 class Delivery:
     """The loop of the event log; `publisher` may be replaced while it runs."""
 
-    name = "log"
+    name = "events"
 
     def __init__(self, log: EventLog, publisher: Publisher, *, boot: str, clock: Clock) -> None:
         self.log = log
