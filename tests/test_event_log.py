@@ -39,6 +39,24 @@ def test_what_is_committed_waits_in_order_byte_for_byte(store: Store) -> None:
     assert store.log.problem is None
 
 
+def test_since_when_the_oldest_waits_is_known_also_when_it_is_on_disk(store: Store) -> None:
+    assert store.log.oldest_s is None
+    begun_s = store.clock.monotonic()
+    (row_id,) = store.append()
+    store.clock.advance(20)
+    store.log.commit(reachable=False)
+    store.clock.advance(30)
+    assert store.log.oldest_s == begun_s
+    store.log.sent(row_id)
+    store.log.acknowledged(row_id)
+    store.log.commit(reachable=True)
+    begun_s = store.clock.monotonic()
+    store.append(first=1)
+    store.log.commit(reachable=False)
+    store.clock.advance(30)
+    assert store.log.oldest_s == begun_s
+
+
 def test_rows_in_memory_wait_like_those_on_disk(store: Store) -> None:
     store.kept(3)
     store.append(3, first=3)

@@ -141,15 +141,7 @@ class EventLog:
     def oldest_s(self) -> float | None:
         """Monotonic time since which the oldest event waits, as far as this process knows; None while none does."""
         with self._lock:
-            first = self._ledger.waiting.first_from(0)
-            row = None if first is None else self._ledger.fresh.get(first)
-            if first is None:
-                self._waiting_s = None
-            elif row is not None:
-                self._waiting_s = row.since_s
-            elif self._waiting_s is None:
-                self._waiting_s = self._clock.monotonic()
-            return self._waiting_s
+            return self._note_oldest()
 
     def limit(self, *, commit_s: float, max_bytes: int, keep_s: float) -> None:
         """Work with other limits from the next commit on."""
@@ -232,6 +224,18 @@ class EventLog:
         if lost:
             logger.error("%d events could neither be delivered nor written and are lost.", lost)
 
+    def _note_oldest(self) -> float | None:
+        """Since when the oldest row waits; to be asked while it is in memory, because the disk does not know."""
+        first = self._ledger.waiting.first_from(0)
+        row = None if first is None else self._ledger.fresh.get(first)
+        if first is None:
+            self._waiting_s = None
+        elif row is not None:
+            self._waiting_s = row.since_s
+        elif self._waiting_s is None:
+            self._waiting_s = self._clock.monotonic()
+        return self._waiting_s
+
     def _attempt(self, *, reachable: bool, durable: bool) -> None:
         if self._trouble.problem is not None and not self._trouble.full:
             self._close_file()
@@ -304,6 +308,7 @@ class EventLog:
         if self._crowded and not durable:
             return
         with self._lock:
+            self._note_oldest()
             batch = None
             if self._ledger.changed:
                 batch = self._ledger.snapshot(rows=durable, reachable=reachable, now_s=now_s)
