@@ -147,7 +147,6 @@ class Storm:
         self.service.__enter__()
         stack.callback(lambda: self.service.__exit__(None, None, None))
         self.appended: dict[tuple[str, str, int], float] = {}
-        self.produced = 0
         self.watch_log()
 
     def start_slave(self) -> None:
@@ -304,14 +303,10 @@ class Storm:
 
     def restart(self) -> None:
         """A clean stop and a new start on the same state directory."""
-        self.count()
         self.service.__exit__(None, None, None)
         self.service = Service(self.config, self.bundle, clock=self.clock)
         self.service.__enter__()
         self.watch_log()
-
-    def count(self) -> None:
-        self.produced += sum(loop.events for loop in self.service.devices)
 
     def reload(self) -> None:
         """Another interval for one device, or back."""
@@ -457,11 +452,10 @@ def run(folder: Path, *, injections: int, seed: int, progress: bool = False) -> 
             if progress and outcome.injections % 50 < len(chosen):
                 print(f"{outcome.injections} faults", file=sys.stderr)
         wait_until(lambda: storm.service.log.counts.waiting <= 20, RECOVERY_S, "what waits to be delivered")
-        storm.count()
         log = storm.service.log
         storm.service.__exit__(None, None, None)
         counts = log.counts
-        outcome.produced, outcome.delivered = storm.produced, counts.delivered
+        outcome.produced, outcome.delivered = len(storm.appended), counts.delivered
         outcome.dropped, outcome.waiting = counts.dropped, counts.waiting
         wait_until(
             lambda: len(storm.consumer.received) >= counts.delivered, 5, "the consumer to have what was delivered"
