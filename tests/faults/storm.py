@@ -42,6 +42,7 @@ from ampedge.service.device import DeviceLoop
 from ampedge.service.service import Service
 from ampedge.store import event_log, trouble
 from ampedge.store.database import Database
+from ampedge.store.event_log import EventLog
 from ampedge.store.trouble import Unwritable
 from tests.faults.kills import Counting
 from tests.support.bundles import tiny_bundle
@@ -143,11 +144,11 @@ class Storm:
         self.config: Config = load_config(file, {"state_dir": str(folder / "state")}, {})
         self.state = folder / "state"
         self.consumer = stack.enter_context(Counting(self.mosquitto.port, "storm/+/label/event"))
+        self.appended: set[tuple[str, str, int]] = set()
+        stack.enter_context(self.watched())
         self.service = Service(self.config, self.bundle, clock=self.clock)
         self.service.__enter__()
         stack.callback(lambda: self.service.__exit__(None, None, None))
-        self.appended: dict[tuple[str, str, int], float] = {}
-        self.watch_log()
 
     def start_slave(self) -> None:
         """The slave of the test, as after a reboot but with its values."""
@@ -156,15 +157,15 @@ class Storm:
         self.slave_port = self.slave.port
         self.slave._server.data_hdl.data_bank.set_holding_registers(0, list(GOLDEN_WORDS))
 
-    def watch_log(self) -> None:
-        """Take note of each event that the service hands to its log."""
-        log, append = self.service.log, self.service.log.append
+    def watched(self) -> Any:
+        """Take note of each event that any start of the service hands to its log."""
+        append = EventLog.append
 
-        def noted(device: str, sequence: int, time_s: float, payload: bytes) -> int:
-            self.appended[self.service.boot, device, sequence] = time.monotonic()
-            return append(device, sequence, time_s, payload)
+        def noted(log: EventLog, device: str, sequence: int, time_s: float, payload: bytes) -> int:
+            self.appended.add((log._boot, device, sequence))
+            return append(log, device, sequence, time_s, payload)
 
-        log.append = noted  # type: ignore[method-assign]
+        return mock.patch.object(EventLog, "append", noted)
 
     def good(self, frame: bytes) -> bytes | None:
         """What a device answers that is well."""
@@ -306,7 +307,6 @@ class Storm:
         self.service.__exit__(None, None, None)
         self.service = Service(self.config, self.bundle, clock=self.clock)
         self.service.__enter__()
-        self.watch_log()
 
     def reload(self) -> None:
         """Another interval for one device, or back."""
@@ -460,7 +460,7 @@ def run(folder: Path, *, injections: int, seed: int, progress: bool = False) -> 
         wait_until(
             lambda: len(storm.consumer.received) >= counts.delivered, 5, "the consumer to have what was delivered"
         )
-        outcome.lost = len(set(storm.appended) - set(storm.consumer.received)) - counts.waiting
+        outcome.lost = len(storm.appended - set(storm.consumer.received)) - counts.waiting
     return outcome
 
 
