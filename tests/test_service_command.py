@@ -303,10 +303,14 @@ def test_a_state_directory_elsewhere_is_made_and_may_be_written(system: FakeSyst
     assert installed(system)["state_dir"] == "/srv/a disk/state"
     assert "install -d -m 750 -o ampedge -g ampedge /srv/a disk/state" in system.ran
     assert 'ReadWritePaths=-"/srv/a disk/state"\n' in (system.root / UNIT).read_text()
-    write_config('state_dir = "/home/pi/state"\n')
+    write_config('state_dir = "/srv/100% $HOME"\n')
     run("install", "--yes")
-    assert installed(system)["state_dir"] == "/var/lib/ampedge"
-    assert "ReadWritePaths" not in (system.root / UNIT).read_text()
+    assert 'ReadWritePaths=-"/srv/100%% $HOME"\n' in (system.root / UNIT).read_text()
+    for hidden in ("/home/pi/state", "/srv/x\\nExecStartPre=/bin/true"):
+        write_config(f'state_dir = "{hidden}"\n')
+        run("install", "--yes")
+        assert installed(system)["state_dir"] == "/var/lib/ampedge"
+        assert "ReadWritePaths" not in (system.root / UNIT).read_text()
 
 
 def test_installed_again_it_takes_what_changed_and_keeps_the_old_config_and_the_secrets(

@@ -1,6 +1,8 @@
 """paho's client for one connection: its socket is opened our way, and the broker's limits are kept."""
 
 import contextlib
+import errno
+import os
 import select
 import socket
 import ssl
@@ -24,6 +26,9 @@ IN_FLIGHT = 20
 """Messages of QoS 1 that may wait for the broker's acknowledgement."""
 
 _PIECE = 4096
+_LARGEST_TAKEN = 16_777_216
+"""Bytes of one packet that is taken from a broker; MQTT would allow 256 MB, and paho keeps them until it is whole."""
+
 _TAKEN = (b"", b"\x00", b"\x10")  # success, or success though nobody has subscribed
 _SUCCESS = ReasonCode(PacketTypes.PUBACK)
 _NO_PROPERTIES = Properties(PacketTypes.PUBACK)  # type: ignore[no-untyped-call]
@@ -115,7 +120,12 @@ class Client(paho.Client):
         return self._opened
 
     def _sock_recv(self, bufsize: int) -> bytes:
-        """A part of what was taken from the system in one go, because paho asks for one byte after the other."""
+        """A part of what was taken from the system in one go, because paho asks for one byte after the other.
+
+        Where it asks for more than any message that is wanted here, the connection ends.
+        """
+        if bufsize > _LARGEST_TAKEN:
+            raise OSError(errno.EMSGSIZE, os.strerror(errno.EMSGSIZE))
         if not self._came:
             self._came = super()._sock_recv(_PIECE)
         part, self._came = self._came[:bufsize], self._came[bufsize:]

@@ -188,7 +188,7 @@ def _placed(machine: Machine, config: Config, bundle: Bundle, name: str) -> tupl
         return str(given) if given is not None and config.source(key) == str(config.file) else None
 
     state = value("state_dir")
-    stays = state is not None and state.startswith("/") and not machine.hides(Path(state))
+    stays = state is not None and state.startswith("/") and state.isprintable() and not machine.hides(Path(state))
     paths["state_dir"] = str(state) if stays else f"/var/lib/{name}"
     model = value("model")
     if model is None or not _readable(machine, model):

@@ -54,7 +54,7 @@ class Unit:
             command=" ".join(_quoted(word) for word in (*self.program, "serve", "--config", self.config)),
             right="CAP_NET_BIND_SERVICE" if self.low_port else "",
             own_users="no" if self.low_port else "yes",
-            also_writable=f"ReadWritePaths=-{_quoted(self.state_dir)}\n" if self.has_own_state_dir else "",
+            also_writable=f"ReadWritePaths=-{_quoted(self.state_dir, dollar='$')}\n" if self.has_own_state_dir else "",
         )
 
 
@@ -101,9 +101,9 @@ def _starts_old_script(unit: Path) -> bool:
     return unit.stem == _OLD_SCRIPT or bool(starts)
 
 
-def _quoted(word: str) -> str:
-    """A word as systemd reads it back; `%` and `$` have a meaning there."""
-    word = word.replace("%", "%%").replace("$", "$$")
+def _quoted(word: str, *, dollar: str = "$$") -> str:
+    """A word as systemd reads it back; `%` has a meaning there, and in a command line `$`."""
+    word = word.replace("%", "%%").replace("$", dollar)
     return '"' + word.replace("\\", "\\\\").replace('"', '\\"') + '"' if re.search(r"[\s\"'\\;]", word) else word
 
 

@@ -90,6 +90,12 @@ class TestGone:
             wait_until(lambda: len(broker.versions) > 2, what="a new connection")
             assert feeding.log.rejected_ids == {}, "a broker that is slow is no proof against an event"
 
+    def test_a_packet_without_end_is_not_gathered_in_memory(self) -> None:
+        endless = b"\x30\xff\xff\xff\x7f"  # the beginning of a message of 256 MB
+        with ScriptedBroker({5: ACCEPTED[5] + endless}) as broker, Feeding(broker.port):
+            broker.read_on()
+            wait_until(lambda: broker.ended, what="the end of the connection")
+
     @pytest.mark.parametrize(("wanted_s", "kept_s"), [(3600, 20), (0, 20), (5, 5)])
     def test_a_longer_keepalive_of_the_broker_s_hides_no_silence(self, wanted_s: int, kept_s: int) -> None:
         properties = Properties(PacketTypes.CONNACK)
