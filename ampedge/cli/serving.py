@@ -101,9 +101,9 @@ def run(load: Load) -> None:
             if service.failed is not None:
                 raise service.failed
         notify.stopping()
-    counts = service.log.counts
-    produced = sum(loop.events for loop in service.devices)
-    logger.info("Stopped after %d events; %d wait for the broker.", produced, counts.waiting)
+    produced, log = sum(loop.events for loop in service.devices), service.log
+    waiting = "" if log.problem else f"; {log.counts.waiting} wait for the broker"  # with trouble, the log has told it
+    logger.info("Stopped after %d events%s.", produced, waiting)
 
 
 def reload(service: Service, models: ModelWatch, output: Output, load: Load) -> None:

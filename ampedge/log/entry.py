@@ -92,7 +92,9 @@ def _shortened(text: str, limit: int) -> str:
 
 
 def _concerning(entry: Entry) -> str:
-    return f"({', '.join(f'{name} {value}' for name, value in entry.about.items())})" if entry.about else ""
+    """What the message itself does not begin with."""
+    told = [f"{name} {value}" for name, value in entry.about.items() if not entry.message.startswith(f"{value}: ")]
+    return f"({', '.join(told)})" if told else ""
 
 
 def _repeated(entry: Entry) -> str:

@@ -20,6 +20,7 @@ from ampedge.service.device import Brain, DeviceLoop, brain_for
 from ampedge.service.hosting import hosts_slave
 from ampedge.service.supervisor import STALLED_S, Supervisor
 from ampedge.store.event_log import EventLog
+from ampedge.store.schema import FILE_NAME, refuse_newer
 from ampedge.store.state_dir import StateDirectory
 
 _STOP_POLLS_S = 0.4
@@ -57,6 +58,7 @@ class Service:
     def __enter__(self) -> "Service":
         with ExitStack() as started:
             started.enter_context(self.state)
+            self._check_log()
             self.started_s = self.clock.monotonic()
             store = self.config.settings.store
             self.log = EventLog(
@@ -223,6 +225,17 @@ class Service:
             clock=self.clock,
             time_synced=lambda: self.time_synced,
         )
+
+    def _check_log(self) -> None:
+        """Raise UsageError for a log of a newer version before anybody hears of this start."""
+        if self.state.path is None:
+            return
+        try:
+            refuse_newer(self.state.path / FILE_NAME)
+        except UsageError:
+            raise
+        except Exception as error:  # the log mends or sets aside what is wrong with it, and says so
+            logger.debug("The version of the log is not known yet: %s", error)
 
     def _host(self, started: ExitStack) -> None:
         """Run the broker and the slave where they are ours to run."""

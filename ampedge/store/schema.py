@@ -4,10 +4,14 @@ import struct
 from pathlib import Path
 
 from ampedge.errors import UsageError
+from ampedge.store.trouble import Damaged
 
 FILE_NAME = "events.db"
 VERSION = 1
 PAGE_BYTES = 4096
+
+_PLAUSIBLE = 1000
+"""Versions beyond are no versions but damage."""
 
 SCHEMA = (
     "CREATE TABLE streams(id INTEGER PRIMARY KEY, boot TEXT NOT NULL, device TEXT NOT NULL, "
@@ -24,9 +28,7 @@ SCHEMA = (
 
 
 def refuse_newer(path: Path) -> None:
-    """Raise UsageError for a log that a newer ampedge wrote, without touching it."""
-    import sqlite3
-
+    """Raise UsageError for a log that a newer ampedge wrote, without touching it; Damaged where that cannot be."""
     try:
         with path.open("rb") as file:
             header = file.read(100)
@@ -37,11 +39,15 @@ def refuse_newer(path: Path) -> None:
     (version,) = struct.unpack(">i", header[60:64])
     wal = path.with_name(f"{path.name}-wal")
     if version <= VERSION and wal.exists() and wal.stat().st_size:
+        import sqlite3
+
         connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
         try:
             (version,) = connection.execute("PRAGMA user_version").fetchone()
         finally:
             connection.close()
+    if not 0 <= version <= _PLAUSIBLE:
+        raise Damaged(f"its version is said to be {version}")
     if version > VERSION:
         raise UsageError(
             f"The event log {path} was written by a newer ampedge (version {version}, this one knows {VERSION}).",
