@@ -90,6 +90,7 @@ class Publisher:
         self._turned_away = False
         self._stopping = False
         self._echo_due = False
+        self._contradicted = False
         self._changed = False
         self._connection = Connection(
             mqtt,
@@ -314,7 +315,7 @@ class Publisher:
         self._out.clear()
         self._rows = 0
         self._replays.clear()
-        self._connection.hurried = self._making_room = self._echo_due = False
+        self._connection.hurried = self._making_room = self._echo_due = self._contradicted = False
         self._accused, self._trial = self._trial, None
         now_s = time.monotonic()
         known = now_s - self._refusals.latest_s <= PROMPT_S  # Mosquitto 2.0.11 ends the connection after a refusal
@@ -348,6 +349,7 @@ class Publisher:
         An `offline` that is not ours is the will of an earlier start whose connection timed out late: take it back.
         Our own tells that the broker has passed on all that came before: amqtt acknowledges messages that it
         forgets when the client then disconnects.
+        Whoever says it again and again gets one answer at a time.
         """
         client = self._connection.client
         if message.payload != OFFLINE or client is None:
@@ -356,6 +358,14 @@ class Publisher:
             self._echo_due = False
             self._settled.notify_all()
         else:
+            self._contradicted = True
+            self._contradict(client)
+
+    def _contradict(self, client: Client) -> None:
+        """Say that the service is online, unless that is on its way; then it is said again after that."""
+        on_its_way = any(sent.topic == self._status_topic for sent in self._out.values())
+        if self._contradicted and not on_its_way:
+            self._contradicted = False
             self._say(client, self._status_topic, ONLINE)
 
     def _acknowledged(self, mid: int, code: ReasonCode) -> None:
@@ -371,6 +381,8 @@ class Publisher:
         del self._out[mid]  # only now: whatever fails before this is given back when the connection is made anew
         if self._stopping:
             self._settled.notify_all()
+        elif self._contradicted and (client := self._connection.client) is not None:
+            self._contradict(client)
 
     def _verdict(self, row_id: int, topic: str, code: ReasonCode) -> None:
         if code.is_failure:

@@ -7,10 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import paho.mqtt.client as paho
 import pytest
 from paho.mqtt.enums import MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
 
 from ampedge.mqtt import client, connection, retries, suspects
 from ampedge.mqtt.publisher import Publisher
@@ -89,6 +91,22 @@ class TestGone:
             says(feeding.publisher, "has acknowledged nothing for 0.3 s")
             wait_until(lambda: len(broker.versions) > 2, what="a new connection")
             assert feeding.log.rejected_ids == {}, "a broker that is slow is no proof against an event"
+
+    def test_who_says_offline_again_and_again_is_contradicted_once_at_a_time(self) -> None:
+        said = paho.MQTTMessage(topic=b"amp/status")
+        said.payload = b"offline"
+        with ScriptedBroker(ACCEPTED) as broker, Feeding(broker.port, interval_s=3600) as feeding:
+            up(feeding)
+            publisher = feeding.publisher
+            with publisher._connection.lock:
+                for acknowledged in range(3):
+                    for _ in range(100):
+                        publisher._heard(said)
+                    waiting = [mid for mid, sent in publisher._out.items() if sent.topic == "amp/status"]
+                    assert len(waiting) == 1, acknowledged
+                    publisher._acknowledged(waiting[0], ReasonCode(PacketTypes.PUBACK))
+                publisher._acknowledged(next(iter(publisher._out)), ReasonCode(PacketTypes.PUBACK))
+                assert "amp/status" not in {sent.topic for sent in publisher._out.values()}
 
     def test_a_packet_without_end_is_not_gathered_in_memory(self) -> None:
         endless = b"\x30\xff\xff\xff\x7f"  # the beginning of a message of 256 MB
