@@ -159,7 +159,7 @@ class Config:
             return None
         path = Path(self.path("mqtt.password_file", mqtt.password_file) or "")
         try:
-            first = path.read_text("utf-8-sig").partition("\n")[0]
+            first = path.read_text("utf-8-sig").partition("\n")[0] if path.is_file() else ""  # a pipe may never end
         except (OSError, UnicodeDecodeError):
             first = ""
         if not first:

@@ -984,3 +984,10 @@ def test_once_read_the_password_is_in_no_log_line(tmp_path: Path) -> None:
     log.close()
     assert lines
     assert "plain-to-see" not in lines[0]
+
+
+@pytest.mark.timeout(20)
+def test_a_pipe_is_no_password_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ConfigError, match="no first line"):
+        load(tmp_path, '[mqtt]\npassword_file = "pipe"\n').password()

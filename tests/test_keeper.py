@@ -1,5 +1,6 @@
 """The kept models: the last good one steps in, there is a way back, and a kill at any step loses neither."""
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -616,3 +617,23 @@ def _again(bundle: Bundle) -> tuple[dict[str, Any], dict[str, bytes]]:
     plain = bundle.manifest.model_dump(mode="json")
     del plain["files"]
     return plain, {"weights.bin": bundle.contents["weights.bin"]}
+
+
+def test_who_holds_the_directory_for_long_is_told_of_and_not_waited_for(tmp_path: Path) -> None:
+    bundle = tiny_bundle(tmp_path)
+    (tmp_path / "models").mkdir()
+    handle = os.open(tmp_path / "models", os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        with pytest.raises(UsageError, match="another program holds it"):
+            Keeper(tmp_path).keep(bundle, bundle.path)
+    finally:
+        os.close(handle)
+
+
+@pytest.mark.timeout(20)
+def test_a_pipe_in_the_place_of_the_record_is_no_record(tmp_path: Path) -> None:
+    (tmp_path / "models").mkdir()
+    os.mkfifo(tmp_path / "models" / "kept.json")
+    with pytest.raises(UsageError, match="it is no file"):
+        Keeper(tmp_path).record()

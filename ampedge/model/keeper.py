@@ -5,7 +5,9 @@ which of them is which.  A copy is whole on the disk before `kept.json` names it
 step, so whenever the power fails the old state or the new one is there.
 """
 
+import errno
 import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -23,6 +25,9 @@ DIRECTORY = "models"
 RECORD = "kept.json"
 
 _REPLACE = "Put the wanted model in its place."
+_PATIENCE_S = 1.0
+"""How long another program may hold the directory."""
+
 _UNDO = "Take that back with `ampedge rollback --undo`, or put another model there."
 
 
@@ -66,6 +71,8 @@ class Keeper:
             return Record()
         path = self._directory / RECORD
         try:
+            if not path.is_file() and path.exists():  # a pipe may never end
+                raise OSError(errno.EINVAL, "it is no file", str(path))
             return Record.model_validate_json(path.read_bytes())
         except FileNotFoundError:
             return Record()
@@ -315,7 +322,15 @@ def _alone(directory: Path) -> Iterator[None]:
 
     handle = os.open(directory, os.O_RDONLY)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+        until_s = time.monotonic() + _PATIENCE_S
+        while True:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError as error:
+                if time.monotonic() >= until_s:
+                    raise OSError(error.errno, "another program holds it", str(directory)) from error
+                time.sleep(0.02)
         yield
     finally:
         os.close(handle)
