@@ -252,5 +252,7 @@ def mapped() -> Iterator[None]:
         if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR):
             raise Damaged(str(error)) from error
         raise Unwritable(str(error), full=code == sqlite3.SQLITE_FULL) from error
+    except UnicodeDecodeError as error:  # an error whose text quotes what is damaged
+        raise Damaged("it is full of strange characters") from error
     except OSError as error:
         raise Unwritable(error.strerror or str(error)) from error

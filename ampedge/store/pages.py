@@ -17,7 +17,8 @@ Record = tuple[int, list[Any]]
 
 _LEAF = 0x0D
 _LARGEST = 64 * 1024 * 1024
-_INTEGERS = {1: 1, 2: 2, 3: 3, 4: 4, 5: 6, 6: 8}
+_SIZES = (0, 1, 2, 3, 4, 6, 8, 8, 0, 0, 0, 0)
+_CONSTANTS = {0: None, 8: 0, 9: 1}
 
 
 class Pages:
@@ -47,7 +48,7 @@ class Pages:
                 (at,) = struct.unpack_from(">H", page, head + 8 + 2 * cell)
                 try:
                     yield self._record(page, at)
-                except (IndexError, struct.error, ValueError):  # damaged: the next one may not be
+                except (IndexError, KeyError, struct.error, ValueError):  # damaged: the next one may not be
                     continue
 
     def _page(self, number: int) -> bytes:
@@ -95,22 +96,17 @@ def _columns(payload: bytes) -> list[Any]:
     columns: list[Any] = []
     while at < head:
         kind, at = _varint(payload, at)
-        if kind in _INTEGERS:
-            size = _INTEGERS[kind]
-            columns.append(int.from_bytes(payload[body : body + size], "big", signed=True))
-        elif kind == 7:
-            size = 8
-            columns.append(struct.unpack_from(">d", payload, body)[0])
-        elif kind >= 12:
-            size = (kind - 12) // 2
-            part = payload[body : body + size]
-            columns.append(part if kind % 2 == 0 else part.decode())
-        else:
-            size = 0
-            columns.append({8: 0, 9: 1}.get(kind))
+        size = (kind - 12) // 2 if kind >= 12 else _SIZES[kind]
+        part = payload[body : body + size]
         body += size
-    if body != len(payload):
-        raise ValueError("the columns do not fill the record")
+        if body > len(payload):
+            raise ValueError("the columns are longer than the record")
+        if kind >= 12:
+            columns.append(part.decode() if kind % 2 else part)
+        elif kind == 7:
+            columns.append(struct.unpack(">d", part)[0])
+        else:
+            columns.append(_CONSTANTS[kind] if size == 0 else int.from_bytes(part, "big", signed=True))
     return columns
 
 
