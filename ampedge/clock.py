@@ -5,7 +5,6 @@ import threading
 import time
 from typing import Protocol
 
-
 _OLDEST_S = 1_767_225_600.0
 """The beginning of 2026: a clock that says less is wrong."""
 

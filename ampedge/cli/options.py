@@ -30,9 +30,7 @@ Decimal = Annotated[
 DropBadRows = Annotated[
     bool, typer.Option("--drop-bad-rows", help="Leave out rows with a bad cell or the wrong number of fields.")
 ]
-StateDir = Annotated[
-    str | None, typer.Option("--state-dir", help="The directory of the service's event log and lock.")
-]
+StateDir = Annotated[str | None, typer.Option("--state-dir", help="The directory of the service's event log and lock.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
 
 
