@@ -2,6 +2,7 @@
 
 import json
 import logging
+import queue
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ampedge.clock import FakeClock
+from ampedge.clock import FakeClock, SystemClock
 from ampedge.records import DROPPED, EVENT
 from ampedge.store import retention
 from ampedge.store.database import Database
@@ -17,6 +18,7 @@ from ampedge.store.event_log import Counts, EventLog
 from ampedge.store.ledger import LIVE_S, MAX_EXPOSED
 from ampedge.wire import rfc3339
 from tests.support.store import DEVICE, Store, announced, event, sequences
+from tests.support.waiting import wait_until
 
 
 @pytest.fixture
@@ -73,6 +75,14 @@ def test_a_live_row_belongs_to_its_maker_for_a_moment(store: Store) -> None:
     assert store.log.waiting(10) == []  # on its way
     store.log.returned([row_id])
     assert [row.id for row in store.log.waiting(10)] == [row_id]
+
+
+def test_a_live_row_belongs_to_its_maker_though_it_is_committed_meanwhile(store: Store) -> None:
+    store.append()
+    store.log.commit(reachable=True)
+    assert store.log.waiting(10) == []
+    store.clock.advance(LIVE_S)
+    assert sequences(store.log.waiting(10)) == [0]
 
 
 def test_acknowledged_rows_do_not_come_again(store: Store) -> None:
@@ -361,6 +371,58 @@ def test_the_thread_that_commits_may_be_another_one_after_a_crash_of_it(store: S
     thread.join(20)
     assert store.log.problem is None
     assert sequences(store.waiting()) == [0, 1]
+
+
+def test_many_threads_at_once(tmp_path: Path) -> None:
+    """Pollers append and publish, the broker acknowledges or the connection breaks, one thread commits and replays."""
+    log = EventLog(tmp_path, boot="boot-1", clock=SystemClock(), commit_s=0.01)
+    log.open()
+    on_way: queue.SimpleQueue[int | None] = queue.SimpleQueue()
+    got: list[int] = []
+    ready = threading.Event()
+
+    def poll(device: str) -> None:
+        for sequence in range(400):
+            row_id = log.append(device, sequence, 0.0, event(sequence, device=device))
+            if sequence % 7:
+                log.sent(row_id)
+                on_way.put(row_id)
+
+    def acknowledge() -> None:
+        while (row_id := on_way.get()) is not None:
+            if row_id % 11:
+                log.acknowledged(row_id)
+                got.append(row_id)
+            else:
+                log.returned([row_id])
+
+    def commit() -> None:
+        while not ready.is_set():
+            log.commit(reachable=True)
+            for row in log.waiting(log.may_replay()):
+                log.sent(row.id)
+                log.acknowledged(row.id)
+                got.append(row.id)
+            log.commit(reachable=True, durable=False)
+
+    pollers = [threading.Thread(target=poll, args=(f"device-{number}",)) for number in range(4)]
+    broker, writer = threading.Thread(target=acknowledge), threading.Thread(target=commit)
+    for thread in (*pollers, broker, writer):
+        thread.start()
+    for thread in pollers:
+        thread.join(60)
+    on_way.put(None)
+    broker.join(60)
+    wait_until(lambda: log.counts.waiting == 0, what="everything to be delivered", timeout_s=60)
+    ready.set()
+    writer.join(60)
+    assert sorted(got) == sorted(set(got)) == list(range(1, 1601))
+    assert log.counts == Counts(produced=1600, delivered=1600)
+    log.close()
+    log = EventLog(tmp_path, boot="boot-2", clock=SystemClock())
+    log.open()
+    assert log.counts == Counts(produced=1600, delivered=1600)
+    log.close()
 
 
 # --- limits

@@ -74,6 +74,7 @@ class Ledger:
         self._announced: set[int] = set()
         self._open: dict[Key, Announcement] = {}
         self._origins: dict[int, Origin] = {}
+        self._young: dict[int, float] = {}
         self._said: dict[int, Announcement] = {}
         self._cut: float | None = None
         self._cut_bytes = 0
@@ -170,10 +171,9 @@ class Ledger:
         number = self.waiting.first if on_disk else self.waiting.first_from(self.committed + 1)
         while number is not None and limit > 0:
             row = self.fresh.get(number)
-            held = row is not None and (
-                now_s - row.since_s < LIVE_S if row.kind == EVENT else not self._memory_only
-            )  # an announcement goes out when it is on disk, so that it is never taken back
-            if number not in self._in_flight and not held:
+            since_s = self._young.get(number, -LIVE_S) if row is None else row.since_s
+            unsaid = row is not None and row.kind == DROPPED and not self._memory_only  # it might be taken back
+            if number not in self._in_flight and not unsaid and now_s - since_s >= LIVE_S:
                 yield number
                 limit -= 1
             number = self.waiting.first_from(number + 1)
@@ -219,11 +219,14 @@ class Ledger:
 
     def landed(self, batch: Batch, shed: Shed) -> None:
         """The batch is on disk."""
-        latest_s = max((row.since_s for row in batch.rows), default=0.0)
+        live_s = max((row.since_s for row in batch.rows), default=0.0) - LIVE_S
+        self._young = {row_id: since_s for row_id, since_s in self._young.items() if since_s > live_s}
         for row in batch.rows:
             if self.fresh.get(row.id) is row:
                 self._remove(row.id)
-                if row.id in self._in_flight or (row.id in self.waiting and row.since_s > latest_s - LIVE_S):
+                if row.since_s > live_s:
+                    self._young[row.id] = row.since_s
+                if row.id in self._in_flight or row.id in self._young:
                     self._origins[row.id] = Origin(row.device, row.boot, row.sequence)
         for row_id in (*shed.dropped, *shed.merged):
             self.waiting.discard(row_id)

@@ -168,7 +168,7 @@ def test_a_file_that_is_cut_off(tmp_path: Path, killed: bool, part: float) -> No
     store.close()
 
 
-@pytest.mark.parametrize("seed", [*range(20), 506, 1723, 2230, 3555])  # the latter upset an earlier version
+@pytest.mark.parametrize("seed", [*range(20), 506, 642, 2230, 3555])  # the latter upset an earlier version
 def test_random_damage_is_survived_and_nothing_wrong_is_believed(tmp_path: Path, seed: int) -> None:
     chance = random.Random(seed)
     store = Store(tmp_path)
