@@ -86,6 +86,8 @@ class Ranges:
 
     def remove_range(self, first: int, last: int) -> None:
         """Take out everything from `first` to `last`."""
+        if last < first:
+            return
         begin, end = bisect_left(self._lasts, first), bisect_right(self._firsts, last)
         if begin < end:
             left, right = (self._firsts[begin], first - 1), (last + 1, self._lasts[end - 1])
