@@ -55,10 +55,10 @@ def raising(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
 )
 def test_an_error_is_its_problem_its_remedy_and_its_exit_code(raising, kind: type[AmpedgeError], code: int) -> None:
     problem = "There is no [model] at /a/very/long/path" + "/of/directories" * 10 + "."
-    assert raising(kind(problem, "Make one: pip install [x].")) == (
+    assert raising(kind(problem, "Make one: pip install [extra].")) == (
         code,
         "",
-        f"Error: {problem}\nMake one: pip install [x].\n",
+        f"Error: {problem}\nMake one: pip install [extra].\n",
     )
     assert raising(kind("That is all."))[2] == "Error: That is all.\n"
 

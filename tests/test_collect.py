@@ -278,7 +278,7 @@ class TestCommand:
         assert (tmp_path / "data.csv").read_text() == HEADER + "230.5,-0.25,fine\n"
         with pytest.raises(UsageError, match="several devices: pump, fan"):
             run("--label", "fine")
-        with pytest.raises(UnreachableError, match=r"127\.0\.0\.1:1 "):
+        with pytest.raises(UnreachableError, match=r"127\.0\.0\.1:1: "):
             run("--label", "fine", "--device", "pump")
 
     @pytest.mark.parametrize(

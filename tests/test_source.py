@@ -137,7 +137,7 @@ def test_the_registers_between_the_tags_are_left_alone_where_the_device_does_not
     assert device.requests() == [(0, 12), (0, 2), (10, 2), (0, 2), (10, 2)]  # tried once and remembered
     assert device.source.plan.describe() == "holding 0-1, holding 10-11"
     assert log == [
-        "pump: read in other pieces from now on. (device pump, unit 17, registers holding 0-1, holding 10-11)"
+        "pump: read in other pieces from now on. (unit 17, registers holding 0-1, holding 10-11)"
     ]
 
 
@@ -166,7 +166,7 @@ def test_what_was_missing_is_asked_for_again_after_five_minutes(polled: Callable
     device.slave.answer = answering
     assert device.poll(PARKED_S - 1).bad == (None, None, None, CONFIGURATION)
     assert device.poll(1.5) == Frame("pump", 1e9 + 300.5, ((1, 2), (3, 4), (5, 6), (7, 8)), monotonic_s=1300.5)
-    assert log[-1] == "pump: d can be read again. (device pump, unit 17, function 3, registers holding 6-7)"
+    assert log[-1] == "pump: d can be read again. (unit 17, function 3, registers holding 6-7)"
 
 
 def test_a_device_that_has_nothing_of_the_map_is_asked_every_five_minutes_and_keeps_its_one_block(
@@ -233,7 +233,7 @@ def test_an_illegal_function_parks_its_table_and_leaves_the_other_alone(
     assert sorted(device.requests()) == [(0, 2)] * 4 + [(0, 4)]
     assert len(log) == 1
     assert "pump: no value for b, c; asked again after 300 s. The slave at 127.0.0.1:" in log[0]
-    assert log[0].endswith("(device pump, unit 17, function 4, registers input 0-3)")
+    assert log[0].endswith("(unit 17, function 4, registers input 0-3)")
     assert "unit 17, answers with exception 1 (illegal function) (function code 4, input 0-3)" in log[0]
 
 
