@@ -165,8 +165,9 @@ class Service:
         previous.stop(_STOP_BROKER_S)
         self.publisher = publisher
         self.delivery.use(publisher)
+        names = {device.name for device in self.config.devices}  # of the others the old one has said `offline`
         for loop in self.devices:
-            if loop.online is not None:
+            if loop.online is not None and loop.name in names:
                 publisher.announce(loop.name, loop.online)
         publisher.start()
 
