@@ -50,6 +50,12 @@ def test_it_is_made_with_rights_for_the_owner(tmp_path: Path) -> None:
     assert holder(path) is None
 
 
+def test_the_number_of_an_earlier_process_leaves_nothing_behind(tmp_path: Path) -> None:
+    (tmp_path / LOCK_NAME).write_text("12345678901234\n")
+    with StateDirectory(tmp_path):
+        assert holder(tmp_path) == os.getpid()
+
+
 def test_the_second_service_is_told_the_process_of_the_first(tmp_path: Path) -> None:
     with another_service(tmp_path) as first:
         assert holder(tmp_path) == first.pid

@@ -201,6 +201,81 @@ def test_damage_that_shows_while_the_file_is_in_use(store: Store, monkeypatch: p
     assert store.append() == [13]
 
 
+def test_a_rejected_row_is_still_announced_after_damage(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    store.kept(10, filler=60)
+    store.waiting()
+    store.log.sent(4)
+    store.log.rejected(4, "too_large")
+    monkeypatch.setattr(Database, "write", lambda *_, **__: (_ for _ in ()).throw(Damaged("malformed")))
+    store.log.commit(reachable=True)
+    monkeypatch.undo()
+    assert store.log.counts == Counts(produced=10, dropped=1, waiting=9)
+    assert drained(store) == ([0, 1, 2, 4, 5, 6, 7, 8, 9], 1)
+    store.kill()
+    assert store.log.counts == Counts(produced=10, delivered=9, dropped=1)
+
+
+@pytest.mark.parametrize("damage", ["UPDATE consumers SET delivered = 5", "DELETE FROM consumers"])
+def test_without_the_cursor_everything_comes_again(store: Store, damage: str) -> None:
+    filled(store, killed=False)
+    with closing(sqlite3.connect(store.file, isolation_level=None)) as connection:
+        connection.execute("PRAGMA secure_delete = ON").fetchall()
+        connection.execute(damage)
+    store.reopen()
+    assert "was damaged" in str(store.log.problem)
+    assert drained(store) == (list(range(300)), 0)
+
+
+def test_announcements_are_rescued_too(store: Store) -> None:
+    store.kept(10, filler=60)
+    store.waiting()
+    store.log.rejected(4, "too_large")
+    store.close()
+    overwrite(store.file, 0, bytes(100))
+    store.reopen()
+    assert store.log.counts == Counts(produced=10, dropped=1, waiting=9)
+    assert drained(store) == ([0, 1, 2, 4, 5, 6, 7, 8, 9], 1)
+
+
+def test_rows_without_their_dictionary_are_announced_by_the_rescue(store: Store) -> None:
+    store.kept(1500)
+    with closing(sqlite3.connect(store.file, isolation_level=None)) as connection:
+        connection.execute("UPDATE streams SET dictionary = x'00' WHERE id = 2")
+    store.close()
+    overwrite(store.file, 0, bytes(100))
+    store.reopen()
+    assert store.log.counts == Counts(produced=1500, dropped=500, waiting=1000)
+    (said,) = announced(store.waiting(2000))
+    assert (said["first"], said["last"], said["count"], said["boot"]) == (None, None, 500, "boot-1")
+
+
+@pytest.mark.parametrize("cut", [0, 1, 30])
+def test_the_rescue_sees_what_sqlite_would_see(store: Store, tmp_path: Path, cut: int) -> None:
+    """Newer pages in the write-ahead log count, those of an unfinished commit or of an earlier round do not."""
+    store.kept(200, filler=60)
+    store.log._opened()._connection.execute("PRAGMA wal_checkpoint").fetchall()
+    store.kept(10, first=200, filler=60)
+    store.deliver(50)
+    store.log.commit(reachable=True)
+    store.crash()
+    wal = store.file.with_name("events.db-wal")
+    frames = bytes(wal.read_bytes())
+    with closing(Pages(store.file)) as pages:
+        valid = 32 + (PAGE + 24) * (max(pages._newer.values()) // (PAGE + 24) + 1)
+    assert len(frames) > valid  # an earlier round lies behind
+    wal.write_bytes(frames[: valid - cut] + bytes(cut) + frames[valid:])
+    with closing(Pages(store.file)) as pages:
+        found = [columns for _, columns in pages.records()]
+    copy = tmp_path / "copy"
+    shutil.copytree(store.directory, copy)
+    with closing(sqlite3.connect(copy / "events.db")) as connection:
+        cursor = list(connection.execute("SELECT * FROM consumers").fetchone())
+        rows = [list(row) for row in connection.execute("SELECT * FROM events")]
+    assert [columns[1:] for columns in found if len(columns) == 9] == [cursor[1:]]
+    assert all([None, *row[1:]] in found for row in rows)
+    store.reopen()
+
+
 def test_damage_that_shows_while_rows_are_read(store: Store) -> None:
     store.kept(300, filler=60)
     store.close()
@@ -742,4 +817,5 @@ def test_streams_are_kept_as_long_as_an_announcement_in_an_old_place_may_mislead
     store.log.limit(commit_s=60, max_bytes=1_000_000, keep_s=10)
     store.clock.advance(20)
     store.kept(1, first=100)
+    store.kill()
     assert sequences(store.waiting()) == list(range(50, 101))
