@@ -136,9 +136,7 @@ def test_the_registers_between_the_tags_are_left_alone_where_the_device_does_not
         assert device.poll().words == ((1, 2), (11, 12))
     assert device.requests() == [(0, 12), (0, 2), (10, 2), (0, 2), (10, 2)]  # tried once and remembered
     assert device.source.plan.describe() == "holding 0-1, holding 10-11"
-    assert log == [
-        "pump: read in other pieces from now on. (unit 17, registers holding 0-1, holding 10-11)"
-    ]
+    assert log == ["pump: read in other pieces from now on. (unit 17, registers holding 0-1, holding 10-11)"]
 
 
 @pytest.mark.parametrize("missing", range(8))
