@@ -76,7 +76,7 @@ class Ledger:
         self._origins: dict[int, Origin] = {}
         self._young: dict[int, float] = {}
         self._said: dict[int, Announcement] = {}
-        self._cut: float | None = None
+        self._cut: int | None = None
         self._cut_bytes = 0
         self._since_cut: set[int] = set()
 
