@@ -3,6 +3,8 @@
 import json
 import shutil
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -10,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from ampedge.errors import DataError, UsageError
-from ampedge.store import history
+from ampedge.store import database, history
 from ampedge.store.history import History, read_events
 from tests.support.store import Store
 
@@ -94,6 +96,44 @@ def test_reading_slowly_does_not_hold_up_the_write_ahead_log(store: Store, monke
     busy, pages, moved = store.log._opened()._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
     assert (busy, pages, moved) == (0, 0, 0)
     assert numbers(events) == list(range(1, 110))
+
+
+READER = """
+import json, sys
+from pathlib import Path
+from ampedge.store.history import read_events
+print("ready", flush=True)
+most = 0
+while not Path(sys.argv[2]).exists():
+    found = read_events(Path(sys.argv[1]))
+    numbers = [json.loads(event)["sequence"] for event in found]
+    assert numbers == list(range(len(numbers))) and len(numbers) >= most and not found.unreadable
+    most = len(numbers)
+print(most)
+"""
+
+
+def test_a_process_that_reads_all_the_time_sees_whole_commits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One connection writes and moves pages out of the write-ahead log, whoever else has the file open."""
+    monkeypatch.setattr(database, "CHECKPOINT_PAGES", 10)
+    store = Store(tmp_path / "store")
+    store.kept(1)
+    stop = tmp_path / "stop"
+    command = [sys.executable, "-c", READER, str(store.file), str(stop)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as reader:
+        assert reader.stdout is not None
+        assert reader.stdout.readline() == "ready\n"
+        for first in range(1, 1501, 5):
+            store.kept(5, first=first)
+        stop.touch()
+        said, trouble = reader.communicate(timeout=60)
+    assert (trouble, reader.returncode) == ("", 0)
+    assert int(said) > 0
+    assert store.log.problem is None
+    store.close()
+    with closing(sqlite3.connect(store.file)) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    assert len(numbers(read_events(store.file))) == 1501
 
 
 def test_reading_changes_no_file(store: Store, tmp_path: Path) -> None:
