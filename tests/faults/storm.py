@@ -460,7 +460,7 @@ def run(folder: Path, *, injections: int, seed: int, progress: bool = False) -> 
         wait_until(
             lambda: len(storm.consumer.received) >= counts.delivered, 5, "the consumer to have what was delivered"
         )
-        outcome.lost = len(storm.appended - set(storm.consumer.received)) - counts.waiting
+        outcome.lost = max(0, len(storm.appended - set(storm.consumer.received)) - counts.waiting)
     return outcome
 
 
