@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from ampedge.log import redaction
 from tests.support.canary import no_secret_in_files, pytest_runtest_makereport  # noqa: F401  # of every test
 from tests.support.mosquitto import Mosquitto
 
@@ -39,3 +40,10 @@ def wine_bundle(wine_csv: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     out = tmp_path_factory.mktemp("wine_bundle") / "model"
     trained(wine_csv, out)
     return out
+
+
+@pytest.fixture(autouse=True)
+def _secrets_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A password that one test uses must not be hidden from the output of the next one in the same process."""
+    monkeypatch.setattr(redaction, "_secrets", set())
+    monkeypatch.setattr(redaction, "_known", None)

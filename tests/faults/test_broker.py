@@ -298,7 +298,7 @@ class TestTwoWithOneId:
             Feeding(mosquitto.port, interval_s=0.2, client_id="twin", protocol=protocol) as other,
         ):
             both = (one, other)
-            wait_until(lambda: any(not feeding.publisher.healthy for feeding in both), 20)
+            wait_until(lambda: any(not feeding.publisher.healthy for feeding in both), 60)
             loser, winner = sorted(both, key=lambda feeding: feeding.publisher.healthy)
             says(loser.publisher, "Another client uses the client id twin")
             wait_until(lambda: winner.publisher.connected)
