@@ -4,7 +4,7 @@ Each look is a short transaction; one that lasted would keep the service from us
 """
 
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -55,16 +55,19 @@ class History(Iterator[bytes]):
         where = f"{self._path.absolute().as_uri()}?mode=ro"
         if not self._path.with_name(f"{self._path.name}-wal").exists():
             where += "&immutable=1"  # nobody writes it; else a directory that may not be written could not be read
-        with self._plain():
-            connection = sqlite3.connect(where, uri=True, timeout=_BUSY_S, isolation_level=None)
-            connection.text_factory = lambda text: text.decode(errors="replace")
-            (version,) = connection.execute("PRAGMA user_version").fetchone()
-        if version > VERSION:
-            connection.close()
-            raise UsageError(
-                f"The event log {self._path} is of version {version}, this ampedge knows {VERSION}.",
-                "Read it with the ampedge that wrote it.",
-            )
+        with ExitStack() as opened:
+            with self._plain():
+                connection = opened.enter_context(
+                    closing(sqlite3.connect(where, uri=True, timeout=_BUSY_S, isolation_level=None))
+                )
+                connection.text_factory = lambda text: text.decode(errors="replace")
+                (version,) = connection.execute("PRAGMA user_version").fetchone()
+            if version > VERSION:
+                raise UsageError(
+                    f"The event log {self._path} is of version {version}, this ampedge knows {VERSION}.",
+                    "Read it with the ampedge that wrote it.",
+                )
+            opened.pop_all()
         return connection
 
     def _first(self, connection: "sqlite3.Connection", streams: Streams) -> int:
