@@ -5,7 +5,7 @@ from itertools import pairwise
 import pytest
 
 from ampedge.clock import FakeClock
-from ampedge.mqtt.retries import BACKOFF_S, CONTESTED_S, REFUSED_S, End, Retries
+from ampedge.mqtt.retries import BACKOFF_S, CONTESTED_S, QUIET_S, REFUSED_S, End, Retries
 
 
 class Life:
@@ -81,6 +81,26 @@ def test_a_quarrel_that_the_broker_does_not_name(life: Life) -> None:
     pauses = [life.stands_for(1, End.CLOSED) for _ in range(4)]
     assert pauses == [0.0, 0.0, 0.0, CONTESTED_S]
     assert life.retries.contested
+
+
+def test_after_a_young_connection_the_next_one_is_quiet_at_first(life: Life) -> None:
+    life.stands_for(3600, End.CLOSED)
+    life.retries.stands()
+    assert life.retries.quiet_s == 0, "an old connection was lost: nothing strange"
+    life.clock.advance(1)
+    life.ended(End.CLOSED, unexplained=False)
+    life.retries.stands()
+    assert life.retries.quiet_s == QUIET_S
+    life.clock.advance(11)
+    life.ended(End.CLOSED, unexplained=False)
+    life.retries.stands()
+    assert life.retries.quiet_s == 0
+
+
+def test_what_was_explained_once_does_not_hide_a_quarrel(life: Life) -> None:
+    life.stands_for(1, End.CLOSED, unexplained=False)
+    pauses = [life.stands_for(1, End.CLOSED) for _ in range(4)]
+    assert pauses == [0.0, 0.0, 0.0, CONTESTED_S]
 
 
 def test_a_broker_that_is_killed_again_and_again_is_no_quarrel(life: Life) -> None:

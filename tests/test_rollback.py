@@ -99,9 +99,10 @@ def test_where_the_service_may_not_be_told_nothing_is_changed(
     def denied(pid: int, number: int) -> None:
         raise PermissionError(1, "Operation not permitted")
 
-    monkeypatch.setattr(os, "kill", denied)
     before = Keeper(state).record()
-    with pytest.raises(UsageError, match=f"process {service.pid}.*belongs to another user; nothing was changed") as e:
+    refused = pytest.raises(UsageError, match=f"process {service.pid}.*belongs to another user; nothing was changed")
+    with monkeypatch.context() as here, refused as e:
+        here.setattr(os, "kill", denied)
         CliRunner().invoke(app, ["rollback", *undo, "--state-dir", str(state)], catch_exceptions=False)
     assert "sudo" in e.value.remedy
     assert Keeper(state).record() == before
@@ -117,8 +118,9 @@ def test_a_service_that_ends_meanwhile_takes_the_model_at_its_next_start(
         if number == signal.SIGHUP:
             raise ProcessLookupError
 
-    monkeypatch.setattr(os, "kill", gone)
-    done = CliRunner().invoke(app, ["rollback", "--state-dir", str(state)], catch_exceptions=False)
+    with monkeypatch.context() as here:
+        here.setattr(os, "kill", gone)
+        done = CliRunner().invoke(app, ["rollback", "--state-dir", str(state)], catch_exceptions=False)
     assert "holds from its next start" in done.stdout
     assert next_version(state) == "1"
 

@@ -47,6 +47,7 @@ class Hooks:
     """What the owner of a connection is told, always with the lock held; none of these may block.
 
     `up` gets the client of a new connection, before anyone else may use it.
+    `down` is called at each end of a connection that the broker had accepted, be it before `up`.
     `acknowledged` gets a message id and the broker's verdict.
     `turn` is called by the connection's thread while it stands, once a second at least.
     `oldest_s` is the monotonic time of the oldest message that waits for its acknowledgement.
@@ -73,8 +74,9 @@ class Connection:
     `versions` are tried in this order where the broker does not answer in one of them; the one that worked stays.
     The client id stays the same at every reconnect, so that the broker ends the old connection at once and its
     will cannot arrive after the new birth.
-    `client` is there while the connection is up and is used with `lock` held; `problem` is the latest trouble,
-    `refused` says that somebody has to mend it.
+    `client` is there while the connection is up and is used with `lock` held; the broker accepts a connection a
+    while before that where it is to be quiet at first, see Retries.
+    `problem` is the latest trouble, `refused` says that somebody has to mend it.
     `progress_s` is the monotonic time of the thread's latest turn: at most some 15 s ago, which is a look-up, a
     connect and a handshake that all fail slowly.
     While `hurried` is set acknowledgements are taken as they come, else they gather for a moment.
@@ -115,6 +117,7 @@ class Connection:
         self._unsupported = False
         self._broken = False
         self._bugs: set[str] = set()
+        self._speaks_s: float | None = None  # from when the connection that the broker has accepted may be used
         self._thread: threading.Thread | None = None
 
     @property
@@ -257,7 +260,8 @@ class Connection:
             writing = False
             while True:
                 stands = self.client is client
-                wait_s = _CHECK_S if stands else max(0.0, connack_due_s - time.monotonic())
+                due_s = connack_due_s if self._speaks_s is None else self._speaks_s
+                wait_s = _CHECK_S if stands else max(0.0, due_s - time.monotonic())
                 ready = {key.fileobj for key, _ in selector.select(wait_s)}
                 self.progress_s = now_s = time.monotonic()
                 readable = watched in ready
@@ -274,6 +278,8 @@ class Connection:
                     client.loop_misc()
                     if self.client is client:
                         self._hooks.turn(client)
+                    elif self._speaks_s is not None and now_s >= self._speaks_s:
+                        self._comes_up(client)
                     if client.socket() is None or self._closing.is_set() or self._is_lost(client, now_s, connack_due_s):
                         return
                     if client.want_write() != writing:
@@ -287,7 +293,7 @@ class Connection:
         if self._broken:
             return True
         if self.client is not client:
-            if now_s < connack_due_s:
+            if now_s < connack_due_s or self._speaks_s is not None:
                 return False
             self._trouble(f"What answers at {self._where} does not answer an MQTT client.")
             return True
@@ -336,11 +342,10 @@ class Connection:
             client.limit(properties)
             self.retries.stands()
             self._first_works = self._first_works or self._versions[0] is self._first_version
-            self.client = client
-            self.problem = None
-            self.refused = False
             self._end = End.SILENT
-            self._hooks.up(client)
+            self._speaks_s = time.monotonic() + self.retries.quiet_s
+            if self.retries.quiet_s == 0.0:
+                self._comes_up(client)
         elif code.value == _UNSUPPORTED_VERSION:
             self._unsupported = True
             self._trouble(f"The broker at {self._where} does not speak this version of MQTT.")
@@ -348,9 +353,15 @@ class Connection:
             self._end = End.REFUSED if code.value in _REFUSED else End.FAILED
             self._trouble(self._refusal(code), refused=self._end is End.REFUSED)
 
+    def _comes_up(self, client: Client) -> None:
+        self.client = client
+        self.problem = None
+        self.refused = False
+        self._hooks.up(client)
+
     def _disconnected(self, given: paho.Client, _data: Any, flags: Any, code: ReasonCode, _properties: Any) -> None:
         client = cast(Client, given)
-        if self.client is client and not self._closing.is_set():
+        if self._speaks_s is not None and not self._closing.is_set():
             self._end = _kind(code, said=flags.is_disconnect_packet_from_server)
             reason = f": {code}" if flags.is_disconnect_packet_from_server else ""
             if self._end is End.TAKEN_OVER:
@@ -365,8 +376,8 @@ class Connection:
         self.wake()
 
     def _went_down(self, client: Client) -> None:
-        if self.client is client:
-            self.client = None
+        if self._speaks_s is not None:
+            self._speaks_s = self.client = None
             try:
                 self._unexplained = self._hooks.unexplained()
                 self._hooks.down(self._end)

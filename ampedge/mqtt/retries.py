@@ -15,6 +15,9 @@ STEADY_S = 10.0
 """A connection that lasted this long is not a failed attempt."""
 MINUTE_S = 60.0
 
+QUIET_S = 2.0
+"""How long a connection says nothing after one that was closed young."""
+
 _TAKEOVERS = 3
 _AT_ONCE = 10
 
@@ -38,6 +41,7 @@ class Retries:
     Two clients with one id end each other's connection for ever.
     MQTT 5 may say so; else the sign is that a young connection is closed while the broker stays, so that the
     attempt right after it stands, and while nothing was on its way that the broker could have objected to.
+    So that this is ever so, the attempt says nothing for `quiet_s`.
     `contested` is set while we keep out of such a quarrel; after it one more takeover is enough to stop again,
     until a connection has stood for a minute.
     """
@@ -45,6 +49,7 @@ class Retries:
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
         self.at_once = False
         self.contested = False
+        self.quiet_s = 0.0
         self._monotonic = monotonic
         self._wary = False
         self._failures = 0
@@ -57,8 +62,10 @@ class Retries:
         """The broker has accepted the connection."""
         self._since_s = self._monotonic()
         self.contested = False
+        self.quiet_s = 0.0
         if self.at_once and self._closed_young is not None:
             self._takeovers.append((self._since_s, self._closed_young))
+            self.quiet_s = QUIET_S
         self._closed_young = None
 
     def steady(self) -> bool:

@@ -5,7 +5,7 @@ import signal
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import paho.mqtt.client as paho
 import pytest
@@ -31,6 +31,7 @@ ACCEPTED = {5: b"\x20\x03\x00\x00\x00", 4: b"\x20\x02\x00\x00"}
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retries, "BACKOFF_S", (0.05, 0.2))
+    monkeypatch.setattr(retries, "QUIET_S", 0.5)
     monkeypatch.setattr(connection, "_CHECK_S", 0.05)
 
 
@@ -263,6 +264,7 @@ class TestRefused:
     def test_where_no_event_passes_none_is_given_up(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """It is not the event then, it is the broker: everything waits until that is mended."""
         monkeypatch.setattr(retries, "STEADY_S", 0.05)
+        monkeypatch.setattr(retries, "QUIET_S", 0.05)
         monkeypatch.setattr(retries, "MINUTE_S", 0.5)  # so that it is tried at once much more often than in the field
         broker = Mosquitto(tmp_path)
         broker.configure("max_packet_size 300")
@@ -285,6 +287,39 @@ def says_nothing(publisher: Publisher) -> None:
     assert publisher.healthy
 
 
+class Stranger:
+    """A client of another make that connects again `pause_s` after each loss."""
+
+    def __init__(self, port: int, client_id: str, *, pause_s: float) -> None:
+        self.connected = False
+        self._pause_s = pause_s
+        self._port = port
+        self._closing = threading.Event()
+        self._client = paho.Client(
+            paho.CallbackAPIVersion.VERSION2,
+            client_id,
+            protocol=MQTTProtocolVersion.MQTTv311,
+            reconnect_on_failure=False,
+        )
+        self._thread = threading.Thread(target=self._run)
+
+    def _run(self) -> None:
+        while not self._closing.wait(self._pause_s):
+            self._client.connect("127.0.0.1", self._port)
+            while not self._closing.is_set() and self._client.loop(0.05) == paho.MQTT_ERR_SUCCESS:
+                self.connected = self._client.is_connected()
+            self.connected = False
+        self._client.disconnect()
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._closing.set()
+        self._thread.join()
+
+
 class TestTwoWithOneId:
     """Each connects, which ends the other's connection."""
 
@@ -298,7 +333,7 @@ class TestTwoWithOneId:
             Feeding(mosquitto.port, interval_s=0.2, client_id="twin", protocol=protocol) as other,
         ):
             both = (one, other)
-            wait_until(lambda: any(not feeding.publisher.healthy for feeding in both), 60)
+            wait_until(lambda: any(not feeding.publisher.healthy for feeding in both), 20)
             loser, winner = sorted(both, key=lambda feeding: feeding.publisher.healthy)
             says(loser.publisher, "Another client uses the client id twin")
             wait_until(lambda: winner.publisher.connected)
@@ -325,6 +360,23 @@ class TestTwoWithOneId:
             loser.stop_producing()
             wait_until(loser.log.settled)
             says_nothing(loser.publisher)
+
+    @PROTOCOLS
+    def test_a_stranger_with_our_id_is_found_while_events_are_always_on_their_way(
+        self, mosquitto: Mosquitto, protocol: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """What is on its way could be why the broker closes; only a connection that says nothing tells them apart."""
+        monkeypatch.setattr(retries, "CONTESTED_S", 3600.0)
+        with (
+            Stranger(mosquitto.port, "twin", pause_s=0.3) as stranger,
+            Feeding(mosquitto.port, interval_s=0.0005, client_id="twin", protocol=protocol) as feeding,
+        ):
+            says(feeding.publisher, "Another client uses the client id twin")
+            wait_until(lambda: stranger.connected)
+            before = mosquitto.log().count("New client connected")
+            wait_until(lambda: len(feeding.log.rows) > 100)
+            assert mosquitto.log().count("New client connected") == before, "there is peace"
+            assert feeding.log.rejected_ids == {}
 
     @PROTOCOLS
     def test_a_broker_that_is_restarted_is_no_quarrel(self, mosquitto: Mosquitto, protocol: str) -> None:
