@@ -232,7 +232,7 @@ class Connection:
                 self._trouble(f"What answers at {self._where} is no MQTT broker ({type(error).__name__}: {error}).")
         finally:
             with self.lock:
-                self._went_down(client)
+                self._went_down()
                 client.abandon()
         self._turned()
         if self._first_works and not self._unsupported:
@@ -372,10 +372,10 @@ class Connection:
         if (said := client.tls_trouble()) is not None:
             self._end = End.REFUSED
             self._trouble(f"No encrypted connection to the broker at {self._where}: {said}.", refused=True)
-        self._went_down(client)
+        self._went_down()
         self.wake()
 
-    def _went_down(self, client: Client) -> None:
+    def _went_down(self) -> None:
         if self._speaks_s is not None:
             self._speaks_s = self.client = None
             try:
