@@ -49,14 +49,13 @@ class ModbusSource:
         check: tuple[Tag, float] | None = None,
     ) -> None:
         self.master = master
-        self._datamap = datamap
         self._device = device
         self._clock = clock
         self._settle_s = reconnect_settle_s
         self._close_after_poll = close_after_poll
         self._check = None if check is None else CheckRegister(*check)
         self._checked = 0
-        self._parts = [part_of(datamap, block) for block in plan_reads(datamap).blocks]
+        self.read_by(datamap)
         self._pause = threading.Condition()
         self._answered_s: float | None = None
         self._opened = 0
@@ -66,7 +65,12 @@ class ModbusSource:
     @property
     def plan(self) -> Plan:
         """The blocks as they are read now."""
-        return Plan(self._datamap, tuple(part.block for part in self._parts))
+        return Plan(self.datamap, tuple(part.block for part in self._parts))
+
+    def read_by(self, datamap: DataMap) -> None:
+        """Read by this data map from the next poll on; what is known of the device stays."""
+        self.datamap = datamap
+        self._parts = [part_of(datamap, block) for block in plan_reads(datamap).blocks]
 
     def poll(self) -> Frame:
         """One frame now."""
@@ -118,7 +122,7 @@ class ModbusSource:
 
     def _read(self, begun_s: float) -> tuple[tuple[Words, ...], tuple[Reason | None, ...], str]:
         """(words of each tag, what is wrong with each tag or nothing where all is well, a sentence about it)."""
-        words: list[Words] = [()] * len(self._datamap.tags)
+        words: list[Words] = [()] * len(self.datamap.tags)
         todo = self._parts[::-1]
         done: list[Part] = []
         while todo:
@@ -128,7 +132,7 @@ class ModbusSource:
                 for index, start, end in part.places:
                     words[index] = held[start:end]
                 if part.may_help_to_split and self._has_time(begun_s):
-                    todo += reversed(part.pieces(self._datamap))
+                    todo += reversed(part.pieces(self.datamap))
                     continue
             done.append(part)
         if done == self._parts and not any(part.code or part.said for part in done):
@@ -177,7 +181,7 @@ class ModbusSource:
 
     def _say(self, part: Part) -> None:
         block = part.block
-        names = ", ".join(self._datamap.tags[index].name for index in block.tags)
+        names = ", ".join(self.datamap.tags[index].name for index in block.tags)
         concerns = about(
             device=self._device, unit=self.master.unit, function=block.read_function, registers=block.describe()
         )
@@ -189,7 +193,7 @@ class ModbusSource:
 
     def _troubles(self) -> tuple[tuple[Reason | None, ...], str]:
         """(what is wrong with each tag, the worst problem in a sentence)."""
-        bad: list[Reason | None] = [None] * len(self._datamap.tags)
+        bad: list[Reason | None] = [None] * len(self.datamap.tags)
         ill = sorted((part for part in self._parts if part.code), key=lambda part: _WORST_FIRST.index(part.reason))
         for part in ill:
             for index in part.block.tags:

@@ -60,7 +60,7 @@ class DeviceLoop:
         self._emitted_s: deque[float] = deque(maxlen=_RATE_EVENTS)
         datamap = brain.pipeline.datamap
         self.master = Master(reachable(device.host), device.port, unit=device.unit, timeout_s=device.timeout_s)
-        source = ModbusSource(
+        self._source = ModbusSource(
             self.master,
             datamap,
             device=device.name,
@@ -70,17 +70,9 @@ class DeviceLoop:
             check=device.check,
         )
         self._about = about(device=device.name, unit=device.unit)
-        logger.info(
-            "Reading %s: %s of unit %d at %s every %g s.",
-            device.name,
-            source.plan.describe(),
-            device.unit,
-            self.master.address,
-            device.interval_s,
-            extra=self._about,
-        )
+        self._say_what_is_read()
         self.poller = Poller(
-            source,
+            self,
             self._record,
             self._emit,
             interval_s=device.interval_s,
@@ -137,8 +129,29 @@ class DeviceLoop:
         while not publisher.connected and publisher.problem is None and self._clock.monotonic() < until_s:
             time.sleep(0.001)
 
-    def _record(self, frame: Frame) -> Record:
+    def poll(self) -> Frame:
+        """One frame, read by the data map of the model that will judge it."""
         self._brain = self._next
+        datamap = self._brain.pipeline.datamap
+        if datamap != self._source.datamap:
+            self._source.read_by(datamap)
+            self._say_what_is_read()
+        return self._source.poll()
+
+    def _say_what_is_read(self) -> None:
+        logger.info(
+            "Reading %s: %s of unit %d at %s every %g s.",
+            self.name,
+            self._source.plan.describe(),
+            self.device.unit,
+            self.master.address,
+            self.device.interval_s,
+            extra=self._about,
+        )
+
+    def _record(self, frame: Frame) -> Record:
+        if frame.failure is not None:  # no words that another map could read otherwise
+            self._brain = self._next
         return self._brain.pipeline.run(frame)
 
     def _emit(self, record: Record) -> None:

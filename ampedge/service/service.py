@@ -123,8 +123,9 @@ class Service:
             self.delivery.offset_s = offset_s
 
     def think_with(self, bundle: Bundle) -> None:
-        """Run this model from each device's next cycle on; raises ModelRefusedError and leaves the old one."""
+        """Run this model from each device's next cycle on; raises AmpedgeError and leaves the old one."""
         brains = self._brains_for(self.config, bundle)
+        self._check_hosted(self.config, brains)
         self.normal_label = normal_label(self.config, bundle)
         self.bundle = bundle
         self._brains = brains
@@ -138,6 +139,7 @@ class Service:
         """
         self._check_reload(config)
         brains = self._brains_for(config, bundle)
+        self._check_hosted(config, brains)
         normal = normal_label(config, bundle)
         old, previous = self.config, self.publisher
         told = (config.mqtt, config.password(), [device.name for device in config.devices])
@@ -160,6 +162,15 @@ class Service:
             raise UsageError("The embedded broker cannot change while serve runs.", "Restart it.")
         if self._hosted and (config.devices != old.devices or config.settings.modbus != old.settings.modbus):
             raise UsageError("The slave that serve hosts cannot change while it runs.", "Restart it.")
+
+    def _check_hosted(self, config: Config, brains: dict[str, Brain]) -> None:
+        """Raise UsageError where the slave that we host has other registers than a model would be read from."""
+        if not self._hosted:
+            return
+        name = config.device.name
+        now, wanted = self._brains[name].pipeline.datamap, brains[name].pipeline.datamap
+        if set(now.tags) != set(wanted.tags):
+            raise UsageError("The hosted slave has other registers than this model is to read.", "Restart serve.")
 
     def _replace_publisher(self, publisher: Publisher, previous: Publisher) -> None:
         previous.stop(_STOP_BROKER_S)
