@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from ampedge import log
 from ampedge.datamap import DataMap, Tag
 from ampedge.errors import ConfigError, UsageError, did_you_mean
-from ampedge.settings import DeviceSection, MqttSection, Settings, TagSection, keys, problems
+from ampedge.settings import DeviceSection, MqttSection, Settings, TagSection, check_password, keys, problems
 
 DEFAULT_FILE = "ampedge.toml"
 EMBEDDED_HOST = "127.0.0.1"
@@ -51,11 +51,15 @@ class Device:
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """Checked settings, and for each dotted path where its value came from."""
+    """Checked settings, and for each dotted path where its value came from.
+
+    `found` is where a service that runs has found its model, and how, where the settings name none.
+    """
 
     settings: Settings
     sources: Mapping[str, str]
     file: Path | None
+    found: tuple[Path, str] | None = None
 
     @property
     def devices(self) -> tuple[Device, ...]:
@@ -162,6 +166,10 @@ class Config:
             first = path.read_text("utf-8-sig").partition("\n")[0] if path.is_file() else ""  # a pipe may never end
         except (OSError, UnicodeDecodeError):
             first = ""
+        try:
+            check_password(first)
+        except ValueError as error:
+            raise ConfigError(f"mqtt.password_file: {path}: {error}.", "Is it the right file?") from error
         if not first:
             raise ConfigError(
                 f"mqtt.password_file: {path} has no first line that can be read.",
@@ -207,6 +215,9 @@ def load_config(
         settings = Settings.model_validate(merged)
     except ValidationError as error:
         lines += _told(error, sources, file, text)
+    else:
+        texts = ((path, value) for path, value in _flat(merged) if isinstance(value, str))
+        lines += [f"{path} ({_source(path, sources)}): it holds a NUL" for path, text in texts if "\0" in text]
     if lines:
         raise ConfigError("\n".join(lines), "Every key is described in docs/reference.md.")
     if device is not None:

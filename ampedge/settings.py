@@ -26,9 +26,15 @@ from ampedge.errors import ConfigError
 os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "true")  # looking for plugins costs a fifth of the start
 
 _HOST_LABEL = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)")
-_TOPIC_CHARACTERS = re.compile(r"[^\x00-\x1f#+\x7f]+")
-_DEVICE_CHARACTERS = re.compile(r"[^#+/\x00-\x1f\x7f{}]+")
+_NO_TEXT = r"\x00-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef" + "".join(
+    chr(plane << 16 | last) for plane in range(17) for last in (0xFFFE, 0xFFFF)
+)
+"""What MQTT does not want in a text: brokers end the connection over it."""
 
+_TOPIC_CHARACTERS = re.compile(f"[^#+{_NO_TEXT}]+")
+_DEVICE_CHARACTERS = re.compile(f"[^#+/{{}}{_NO_TEXT}]+")
+_TEXT_CHARACTERS = re.compile(f"[^{_NO_TEXT}]*")
+_LONGEST_BYTES = 65_535  # of any text and any binary data in MQTT
 
 DEVICE_PLACEHOLDER = "{device}"
 
@@ -103,6 +109,12 @@ def _plain_device(device: str) -> str:
     if not _DEVICE_CHARACTERS.fullmatch(device):
         raise ValueError("a device's name has no '#', '+', '/', brace or control character")
     return device
+
+
+def check_password(password: str) -> None:
+    """Raise ValueError for a password that MQTT cannot carry."""
+    if len(password.encode("utf-8", "replace")) > _LONGEST_BYTES:
+        raise ValueError(f"a password for MQTT has at most {_LONGEST_BYTES} bytes")
 
 
 class CheckSection(Section):
@@ -313,6 +325,20 @@ class MqttSection(Section):
         if topic is not None and (not _TOPIC_CHARACTERS.fullmatch(topic) or len(topic.encode()) > 1024):
             raise ValueError("a topic to publish to has no '#', '+' or control character and 1 to 1024 bytes")
         return topic
+
+    @field_validator("client_id", "username")
+    @classmethod
+    def _plain_text(cls, text: str | None) -> str | None:
+        if text is not None and (not _TEXT_CHARACTERS.fullmatch(text) or len(text.encode()) > _LONGEST_BYTES):
+            raise ValueError(f"a text for MQTT has no control character and at most {_LONGEST_BYTES} bytes")
+        return text
+
+    @field_validator("password")
+    @classmethod
+    def _short_password(cls, password: SecretStr | None) -> SecretStr | None:
+        if password is not None:
+            check_password(password.get_secret_value())
+        return password
 
     @field_validator("topic")
     @classmethod

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from ampedge.config import Config
 from ampedge.datamap import DataMap
-from ampedge.errors import UsageError
-from ampedge.model.bundle import Bundle, agree, find_bundle, load_bundle
+from ampedge.errors import ModelRefusedError, UsageError
+from ampedge.model.bundle import Bundle, agree, check_signature, find_bundle, load_bundle
 from ampedge.model.keeper import Keeper
 from ampedge.samples import BUNDLE, shipped
 
@@ -32,14 +32,36 @@ def site_bundle(
     return keeper.choose(path, verify_key=key, how=how, fits=fits, running=running)
 
 
-def model_path(config: Config, keeper: Keeper | None = None) -> tuple[Path, str]:
-    """(where the model is, how it was found); raises UsageError where none is there and no copy of it is kept."""
+def next_bundle(config: Config, keeper: Keeper, running: Bundle) -> tuple[Bundle, str]:
+    """(the model to run after `running`, a sentence that says which one and why): `running` where the new is refused.
+
+    Raises UsageError, and ModelRefusedError where `running` is not signed as the config insists.
+    """
     try:
-        return find_bundle(config.model, shipped(BUNDLE))
+        return site_bundle(config, keeper, running=running)
+    except ModelRefusedError as refused:
+        key = verify_key(config)
+        if key is not None:
+            check_signature(running, key)
+        return running, f"{refused.problem} Version {running.manifest.version} goes on. {refused.remedy}"
+
+
+def model_path(config: Config, keeper: Keeper | None = None) -> tuple[Path, str]:
+    """(where the model is, how it was found); raises UsageError where none is there and no copy of it is kept.
+
+    A service whose model was in its directory does not take the shipped one because that is missing now.
+    """
+    try:
+        path, how = config.found or find_bundle(config.model, shipped(BUNDLE))
     except UsageError:
         if config.model is None or keeper is None or not keeper.has(Path(config.model)):
             raise
         return Path(config.model), "as given"
+    if path == shipped(BUNDLE) and config.model is None and keeper is not None:
+        before = keeper.source()
+        if before is not None and before.parent == Path.cwd():
+            return Path(before.name), "found here before"
+    return path, how
 
 
 def verify_key(config: Config) -> Path | None:

@@ -627,6 +627,8 @@ def test_the_bundle_is_found_in_the_promised_order(
     monkeypatch.chdir(tmp_path)
     shipped = Path("/somewhere/amplifier.ampedge")
     assert find_bundle(None, shipped)[0] == shipped
+    with pytest.raises(UsageError, match="cannot be read: File name too long"):
+        find_bundle("n" * 300, shipped)
     (tmp_path / "one.ampedge").write_bytes(packed)
     assert find_bundle(None, shipped) == (Path("one.ampedge"), "found here")
     (tmp_path / "two.ampedge").write_bytes(packed)

@@ -462,12 +462,44 @@ def test_topics(tmp_path: Path, topic: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "topic", ["", "#", "amp/#", "amp/+/x", "+", "a\\u0000b", "a\\nb", "a\\u007f", "a" * 1025, "ä" * 513]
+    "topic",
+    ["", "#", "amp/#", "amp/+/x", "+", "a\\u0000b", "a\\nb", "a\\u007f", "a\\u0085", "a\\uFFFE", "a" * 1025, "ä" * 513],
 )
 @pytest.mark.parametrize("key", ["topic", "status_topic"])
 def test_topics_that_cannot_be_published_to(tmp_path: Path, topic: str, key: str) -> None:
     (line,) = problems(tmp_path, toml(f"mqtt.{key}", f'"{topic}"'))
     assert line.startswith(f"mqtt.{key} (FILE): a topic to publish to")
+
+
+@pytest.mark.parametrize("key", ["mqtt.client_id", "mqtt.username"])
+@pytest.mark.parametrize("text", ["a\\u0000", "a\\u0085b", "a\\uFFFFb", "\\U0001FFFE"])
+def test_a_text_that_a_broker_would_hang_up_over_is_refused(tmp_path: Path, key: str, text: str) -> None:
+    (line,) = problems(tmp_path, toml(key, f'"{text}"'))
+    assert line.startswith(f"{key} (FILE): a text for MQTT has no control character")
+
+
+def test_what_is_too_long_for_mqtt_is_refused_and_a_password_not_shown(tmp_path: Path) -> None:
+    (line,) = problems(tmp_path, toml("mqtt.username", f'"{"u" * 65_536}"'))
+    assert "at most 65535 bytes" in line
+    (line,) = problems(tmp_path, toml("mqtt.password", f'"{CANARY * 6000}"'))
+    assert "at most 65535 bytes" in line
+    assert CANARY not in line
+    (tmp_path / "secret").write_text(CANARY * 6000)
+    config = load(tmp_path, toml("mqtt.password_file", '"secret"'))
+    with pytest.raises(ConfigError, match=r"password_file.*at most 65535 bytes"):
+        config.password()
+
+
+@pytest.mark.parametrize("key", ["state_dir", "model", "verify_key", "log.file", "mqtt.password_file"])
+def test_a_path_that_holds_a_nul_is_refused(tmp_path: Path, key: str) -> None:
+    (line,) = problems(tmp_path, toml(key, '"a\\u0000b"'))
+    assert line == f"{key} (FILE): it holds a NUL"
+
+
+@pytest.mark.parametrize("name", ["a\\u0085", "a\\uFFFE", "a/b", "a+"])
+def test_a_device_s_name_goes_into_topics(tmp_path: Path, name: str) -> None:
+    (line,) = problems(tmp_path, f'device = "{name}"\n')
+    assert line.startswith("device (FILE): a device's name has no")
 
 
 @pytest.mark.parametrize(

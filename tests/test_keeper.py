@@ -14,7 +14,7 @@ import pytest
 from ampedge.config import load_config
 from ampedge.errors import ConfigError, ModelRefusedError, UsageError
 from ampedge.model.bundle import Bundle, load_bundle, pack_bundle, save_bundle, sign_bundle
-from ampedge.model.keeper import Keeper, Record, is_older, refuse_older, stamp
+from ampedge.model.keeper import Keeper, Record, is_older, stamp
 from ampedge.site_map import model_path, site_bundle
 from tests.support.bundles import tiny_bundle
 from tests.support.keys import make_keys
@@ -402,12 +402,21 @@ def test_which_is_older(made: dict[int, Bundle]) -> None:
     for at, one in enumerate(times):
         for other_at, other in enumerate(times):
             assert is_older(one, other) == (at < other_at)
-    key = Path("any")
-    refuse_older(made[2], made[1], key)
-    refuse_older(made[2], made[2], key)
-    refuse_older(made[1], made[2], None)
+
+
+def test_a_signed_model_that_is_older_than_the_one_that_runs_is_refused(
+    tmp_path: Path, made: dict[int, Bundle]
+) -> None:
+    private, public = make_keys(tmp_path / "keys")
+    signed = {number: sign_bundle(bundle, private) for number, bundle in made.items()}
+    keeper, path = Keeper(tmp_path / "state"), tmp_path / "site.ampedge"
+    for number in (2, 3):
+        pack_bundle(signed[number], path)
+        assert keeper.choose(path, verify_key=public, running=signed[2])[0].manifest.version == str(number)
+    pack_bundle(signed[1], path)
+    assert keeper.choose(path, running=signed[2])[0].manifest.version == "1", "without a key nobody asks"
     with pytest.raises(ModelRefusedError, match="older than version 2"):
-        refuse_older(made[1], made[2], key)
+        keeper.choose(path, verify_key=public, running=signed[2])
 
 
 # Disks and crashes.

@@ -65,6 +65,30 @@ def programs(clock: FakeClock) -> Callable[[], list[dict[str, Any]]]:
     return written
 
 
+def test_no_line_is_lost_nor_raw_where_the_log_is_set_up_anew(capfd: pytest.CaptureFixture[str]) -> None:
+    lines: list[str] = []
+    log.set_up(lines.append, debug=True)
+    said, ended = 0, threading.Event()
+
+    def speak() -> None:
+        nonlocal said
+        while not ended.is_set():
+            logger.debug("line %d", said)
+            said += 1
+            time.sleep(0.0001)
+
+    thread = threading.Thread(target=speak)
+    thread.start()
+    for count in range(1, 21):
+        wait_until(lambda count=count: said > 20 * count)
+        log.set_up(lines.append, debug=True)
+    ended.set()
+    thread.join()
+    log.close()
+    assert [line.rpartition(" ")[2] for line in lines] == [str(number) for number in range(said)]
+    assert capfd.readouterr().err == ""
+
+
 def test_a_line_for_people_has_local_time_level_text_and_what_it_concerns() -> None:
     lines: list[str] = []
     log.set_up(lines.append)

@@ -130,6 +130,104 @@ def test_devices_come_and_go_by_a_reload(tmp_path: Path, mosquitto: Mosquitto, g
         assert [event["sequence"] for event in ones] == list(range(len(ones)))
 
 
+def test_a_device_that_comes_back_goes_on_counting(
+    tmp_path: Path, mosquitto: Mosquitto, golden_slave: ScriptedSlave
+) -> None:
+    """(device, boot, sequence) names one event only."""
+    config = tmp_path / "ampedge.toml"
+    device = '[[devices]]\nname = "{}"\nhost = "127.0.0.1"\nport = {}\ninterval_s = 0.1\n'.format
+    head = f'[mqtt]\nhost = "127.0.0.1"\nport = {mosquitto.port}\ntopic = "plant/{{device}}/label"\n'
+    one, two = device("one", golden_slave.port), device("two", golden_slave.port)
+    config.write_text(head + one + two)
+    with MosquittoSub(mosquitto.port, "plant/#") as sub, Configured(tmp_path) as serve:
+        for left, last in ((one, "offline"), (one + two, "online")) * 2:
+            wait_until(lambda: len(events(sub, "plant/two/label")) > 2, what="events of the second")
+            config.write_text(head + left)
+            serve.process.send_signal(signal.SIGHUP)
+            wait_until(lambda last=last: sub.on("plant/status/two")[-1:] == [last], what=f"the second to be {last}")
+        count = len(events(sub, "plant/two/label"))
+        wait_until(lambda: len(events(sub, "plant/two/label")) > count + 2)
+
+        def each_came() -> bool:
+            """One that is sent again has the same name; it may come after younger ones."""
+            names = {(event["sequence"], event["monotonic_s"]) for event in events(sub, "plant/two/label")}
+            return sorted(sequence for sequence, _ in names) == list(range(len(names)))
+
+        wait_until(each_came, 20, "every event, each under a name of its own")
+        assert len({event["boot"] for event in events(sub, "plant/two/label")}) == 1
+
+
+def test_a_password_that_came_with_a_refused_config_is_taken_with_the_next(tmp_path: Path) -> None:
+    place = tmp_path / "broker"
+    place.mkdir()
+    secret, config = tmp_path / "secret", tmp_path / "ampedge.toml"
+    secret.write_text("old\n")
+    secret.chmod(0o600)
+    good = '[mqtt]\nusername = "pi"\npassword_file = "secret"\n'
+    config.write_text(good)
+    with (
+        Mosquitto(place, users={"pi": "right-one"}) as broker,
+        Serve(tmp_path, broker=broker.port, ready="refuses the user name") as serve,
+    ):
+        secret.write_text("right-one\n")
+        config.write_text(good + 'tls = true\nca_file = "nowhere.pem"\n')
+        serve.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: "Not reloaded" in serve.log, what="the refusal")
+        config.write_text(good)
+        serve.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: "Publishing" in serve.log, what="the broker to let it in")
+
+
+@pytest.mark.parametrize("modbus", ['host = "127.0.0.1"\nport = {free}\nslave = "embedded"', "interval_s = 1"])
+def test_a_slave_does_not_come_to_be_hosted_by_a_reload(
+    tmp_path: Path, mosquitto: Mosquitto, golden_slave: ScriptedSlave, modbus: str
+) -> None:
+    config = tmp_path / "ampedge.toml"
+    mqtt = f'[mqtt]\nhost = "127.0.0.1"\nport = {mosquitto.port}\n[modbus]\n'
+    config.write_text(f'{mqtt}host = "127.0.0.1"\nport = {golden_slave.port}\n')
+    with Configured(tmp_path) as serve:
+        config.write_text(mqtt + modbus.format(free=free_port()))
+        serve.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: "cannot come to be hosted" in serve.log, what="the refusal")
+        assert status(tmp_path)["devices"][0]["online"]
+
+
+@pytest.mark.parametrize("key", ["ca_file", "cert_file"])
+def test_a_pipe_in_the_place_of_a_certificate_holds_nothing_up(tmp_path: Path, mosquitto: Mosquitto, key: str) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    config = tmp_path / "ampedge.toml"
+    config.touch()
+    with Serve(tmp_path, broker=mosquitto.port) as serve:
+        config.write_text(f'[mqtt]\ntls = true\n{key} = "pipe"\n')
+        serve.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: f"mqtt.{key}: pipe cannot be read: it is no file" in serve.log, what="the refusal")
+        assert serve.stop() == 0
+
+
+def test_it_ends_in_two_seconds_where_device_broker_and_disk_all_hang(
+    tmp_path: Path, mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(
+        "import os, time\nfor name in ('fsync', 'fdatasync'):\n"
+        "    setattr(os, name, lambda *_: time.sleep(5))\n"
+        "from ampedge.store import event_log\n"
+        "event_log.EventLog.commit = lambda *_, **__: time.sleep(5)\n"
+        "event_log.EventLog.close = lambda *_: time.sleep(5)\n"
+    )
+    with (
+        ScriptedSlave(lambda frame: time.sleep(5)) as slave,
+        Serve(
+            tmp_path, "--slave", "external", broker=mosquitto.port, port=slave.port, env={"PYTHONPATH": str(tmp_path)}
+        ) as serve,
+    ):
+        wait_until(lambda: slave.requests, what="a request")
+        mosquitto.pause()
+        begun_s = time.monotonic()
+        assert serve.stop() == 0
+        assert time.monotonic() - begun_s < 2
+        mosquitto.resume()
+
+
 def test_a_dead_device_delays_no_other(tmp_path: Path, mosquitto: Mosquitto, golden_slave: ScriptedSlave) -> None:
     with socket.create_server(("127.0.0.1", 0)) as mute:
         config = tmp_path / "ampedge.toml"

@@ -11,7 +11,9 @@ import pytest
 from ampedge.datamap import DataMap, laid_out
 from ampedge.modbus.codec import encode_row
 from ampedge.model.bundle import pack_bundle, save_bundle
+from ampedge.service.status import read_status
 from tests.support.bundles import AMPLIFIER_FEATURES, tiny_bundle, tiny_row
+from tests.support.cli import command, run_cli
 from tests.support.event_schema import valid_event
 from tests.support.mosquitto import Mosquitto, MosquittoSub
 from tests.support.scripted_slave import ScriptedSlave, registers
@@ -36,6 +38,11 @@ class Site:
         """Put a row into the device's registers."""
         for tag, words in zip(datamap.tags, encode_row(datamap.tags, values), strict=True):
             self._held |= {tag.address + at: word for at, word in enumerate(words)}
+
+    def config(self, modbus: str, broker: int) -> None:
+        """Write the config file."""
+        text = f'[modbus]\nhost = "127.0.0.1"\n{modbus}\n[mqtt]\nhost = "127.0.0.1"\nport = {broker}\n'
+        (self.directory / "ampedge.toml").write_text(text)
 
     def answer(self, frame: bytes) -> bytes:
         address, count = struct.unpack(">HH", frame[8:12])
@@ -125,6 +132,91 @@ def test_each_value_is_read_where_the_map_of_its_model_says(
         assert "bug" not in serve.log
         if reads != "holding 0-9":
             assert f"{reads} of unit 1" in serve.log
+
+
+class Here(Serve):
+    """A service that finds its model in its directory; all else stands in the config file."""
+
+    def __init__(self, directory: Path, *options: str, ready: str = "Publishing") -> None:
+        super().__init__(directory, ready=ready)
+        self._arguments = command("serve", "--slave", "external", *options)
+
+
+@pytest.fixture
+def here(site: Site, device: ScriptedSlave, mosquitto: Mosquitto) -> Site:
+    """The site with all addresses in its config file."""
+    site.config(f"port = {device.port}\ninterval_s = 0.05", mosquitto.port)
+    return site
+
+
+def version(site: Site) -> str:
+    found: str = read_status(site.directory / "ampedge-state")["model"]["version"]
+    return found
+
+
+@pytest.mark.parametrize("by", ["signal", "watch"])
+def test_where_the_model_is_missing_for_a_moment_no_other_is_taken(here: Site, by: str) -> None:
+    with Here(here.directory, *(["--watch-model"] if by == "watch" else [])) as serve:
+        wait_until((here.directory / "ampedge-state/models/kept.json").exists, what="a copy to be kept")
+        here.model.rename(here.directory / "away")
+        if by == "signal":
+            serve.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: "Version 1 goes on." in serve.log, what="the refusal")
+        assert "amplifier that ampedge ships" not in serve.log
+        assert version(here) == "1"
+        here.place(NAMES)
+        if by == "signal":
+            serve.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: version(here) == "2", what="the model that is there again")
+        wait_until(lambda: '"version": "2"' in (here.directory / "ampedge-state/models/kept.json").read_text())
+        assert serve.stop() == 0
+    here.model.unlink()
+    with Here(here.directory, ready="last good copy") as serve:
+        assert version(here) == "2"
+
+
+def test_a_damaged_model_does_not_bring_back_the_one_before(here: Site, device: ScriptedSlave) -> None:
+    """The one that runs has given no label yet, so that no copy of it is kept."""
+    with Here(here.directory) as serve:
+        wait_until((here.directory / "ampedge-state/models/kept.json").exists, what="a copy to be kept")
+        device.answer = lambda frame: None  # away
+        wait_until(lambda: "no_communication" in serve.log, what="the device to be lost")
+        here.place(NAMES)
+        serve.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: version(here) == "2", what="the second model")
+        here.model.write_bytes(here.model.read_bytes()[:-40])
+        serve.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: "Version 2 goes on." in serve.log, what="the refusal")
+        assert version(here) == "2"
+        assert "is refused" in read_status(here.directory / "ampedge-state")["model"]["problem"]
+
+
+def test_a_rollback_is_obeyed_where_the_config_is_wrong(here: Site) -> None:
+    kept = here.directory / "ampedge-state/models/kept.json"
+    with Here(here.directory) as serve:
+        wait_until(lambda: kept.exists() and '"version": "1"' in kept.read_text())
+        here.place(NAMES)
+        serve.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: '"version": "2"' in kept.read_text(), what="a copy of the second to be kept")
+        (here.directory / "ampedge.toml").write_text("[modbus]\nprot = 1\n")
+        done = run_cli("rollback", "--state-dir", "ampedge-state", "--config", "none.toml", cwd=here.directory)
+        assert done.returncode == 2, "a config that is named must be there"
+        (here.directory / "none.toml").touch()
+        done = run_cli("rollback", "--state-dir", "ampedge-state", "--config", "none.toml", cwd=here.directory)
+        assert done.returncode == 0, done.stderr
+        wait_until(lambda: version(here) == "1", what="the model before")
+        assert "Not reloaded" in serve.log
+
+
+def test_a_model_whose_path_cannot_be_looked_at_ends_nothing(here: Site, mosquitto: Mosquitto) -> None:
+    with Here(here.directory) as serve:
+        config = here.directory / "ampedge.toml"
+        config.write_text(f'model = "{"n" * 300}"\n' + config.read_text())
+        serve.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: "Not reloaded" in serve.log, what="the refusal")
+        assert "File name too long" in serve.log
+        assert version(here) == "1"
+        assert serve.stop() == 0
 
 
 @pytest.mark.parametrize("by", ["signal", "watch"])

@@ -1,5 +1,6 @@
 """`ampedge serve`."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -36,12 +37,16 @@ def serve(
     config_file: options.ConfigFile = None,
 ) -> None:
     """Poll the registers, infer, publish the label to MQTT, until told to stop; SIGHUP reads config and model again."""
+    from dataclasses import replace
+
     from ampedge.cli.serving import run
     from ampedge.model.keeper import Keeper
-    from ampedge.site_map import site_bundle
+    from ampedge.site_map import model_path, next_bundle, site_bundle
 
-    def load() -> "tuple[Config, Bundle, str]":
-        nonlocal config_file
+    found: tuple[Path, str] | None = None
+
+    def load(running: "Bundle | None" = None) -> "tuple[Config, Bundle, str]":
+        nonlocal config_file, found
         config = options.config_from(
             config_file,
             host=host,
@@ -57,6 +62,12 @@ def serve(
             state_dir=state_dir,
         )
         config_file = config.file  # from now on it must be there: without it, a reload would take the defaults
-        return (config, *site_bundle(config, Keeper(config.state_dir)))
+        keeper = Keeper(config.state_dir)
+        if config.model is None:  # nor is another model looked for where the one that was found is missing for a moment
+            found = found or model_path(config, keeper)
+            config = replace(config, found=found)
+        if running is None:
+            return (config, *site_bundle(config, keeper))
+        return (config, *next_bundle(config, keeper, running))
 
     run(load)

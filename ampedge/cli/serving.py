@@ -18,13 +18,14 @@ from ampedge.model.bundle import Bundle
 from ampedge.model.keeper import Keeper
 from ampedge.service.model_watch import ModelWatch
 from ampedge.service.observer import observe
+from ampedge.service.refusal import refusal
 from ampedge.service.service import Service
 from ampedge.service.status import StatusSocket
 
 _STDERR = 2
 
-Load = Callable[[], tuple[Config, Bundle, str]]
-"""Reads config and model as at the start; raises AmpedgeError."""
+Load = Callable[[Bundle | None], tuple[Config, Bundle, str]]
+"""Reads config and model, with the model that runs now or with None at the start; raises AmpedgeError."""
 
 
 class Signals:
@@ -79,7 +80,7 @@ def _terminal_is_there() -> bool:
 def run(load: Load) -> None:
     """Run the service until SIGINT or SIGTERM; raises AmpedgeError where it cannot start, or fails again and again."""
     signals = Signals()
-    config, bundle, said = load()
+    config, bundle, said = load(None)
     with ExitStack() as stack:
         boot = secrets.token_hex(8)
         output = Output(stack, config, boot)
@@ -109,15 +110,16 @@ def run(load: Load) -> None:
 def reload(service: Service, models: ModelWatch, output: Output, load: Load) -> None:
     """Read config and model again; what is wrong with them is logged, and the old ones go on."""
     notify.reloading()
+    running = service.bundle
     try:
-        config, bundle, said = load()
+        config, bundle, said = load(running)
         service.reload(config, bundle)
-    except AmpedgeError as error:
-        problem = "; ".join(error.problem.splitlines())
-        end = "" if problem.endswith((".", "?")) else "."
-        logger.error("Not reloaded, everything goes on as before: %s%s %s", problem, end, error.remedy)
+    except Exception as error:  # whatever it is, a service that runs does not end because of it
+        remedy = error.remedy if isinstance(error, AmpedgeError) else ""
+        logger.error("Not reloaded, everything goes on as before: %s %s", refusal(error), remedy)
+        models.obey()
     else:
         output.configure(config)
-        models.loaded(said)
+        models.loaded(said, goes_on=bundle is running)
         logger.info("Reloaded.")
     notify.ready()

@@ -44,7 +44,7 @@ def set_up(
     What other libraries warn of, and what ends a thread, becomes such a line, too.
     Called again, it takes the place of what was set up before.
     """
-    global _current  # noqa: PLW0603  # a process has one log, as it has one stderr
+    global _current  # a process has one log, as it has one stderr
     people = form == "human" or (form == "auto" and (write is not None or sys.stderr.isatty()))
     as_text = for_people if people else partial(for_programs, boot=boot)
     outputs = [_Output("stderr", _stderr() if write is None else lambda _, line: write(line), as_text)]
@@ -52,14 +52,18 @@ def set_up(
         kept = RotatingFile(file, max_bytes=max_bytes, backups=backups)
         as_json = partial(for_programs, boot=boot)
         outputs.append(_Output(str(file), lambda _, line: kept.write(line), as_json, close=kept.close))
-    close()
-    _current = _Log(outputs, monotonic)
-    logger.handlers[:] = [_current]
+    before, _current = _current, _Log(outputs, monotonic)
+    logger.handlers[:] = [_current]  # no line falls between the two
     logger.setLevel(logging.DEBUG if debug else logging.INFO)
     logger.propagate = False
     logging.getLogger().addHandler(_current)
+    if before is not None:
+        logging.getLogger().removeHandler(before)
+        before.end(_END_S)
+        _current.thread_hook = before.thread_hook
     logging.captureWarnings(True)
     threading.excepthook = _thread_failed
+    _current.begin()
 
 
 def flush(timeout_s: float = _END_S) -> bool:
@@ -132,6 +136,9 @@ class _Log(logging.Handler):
         self.thread_hook = threading.excepthook
         self._queue: queue.Queue[Entry | threading.Event | None] = queue.Queue(_WAITING)  # None ends the thread
         self._thread = threading.Thread(target=self._run, name="ampedge-log", daemon=True)
+
+    def begin(self) -> None:
+        """Write what is there, and from now on what comes."""
         self._thread.start()
 
     def emit(self, record: logging.LogRecord) -> None:

@@ -121,6 +121,12 @@ def load_bundle(path: Path, *, verify_key: Path | None = None) -> Bundle:
     return Bundle(path, manifest, datamap, runtime, contents)
 
 
+def check_signature(bundle: Bundle, verify_key: Path) -> None:
+    """Raise ModelRefusedError where the bundle as it was loaded is not signed by the other half of that key."""
+    with _refused(bundle.path):
+        _verify(bundle.path, bundle.contents, verify_key)
+
+
 def sign_bundle(bundle: Bundle, key: Path) -> Bundle:
     """The bundle with a signature by the private key in the PEM file `key`; `pack_bundle` writes it with it."""
     return replace(bundle, contents={**bundle.contents, SIGNATURE: sign(bundle.contents[MANIFEST], key)})
@@ -187,7 +193,14 @@ def find_bundle(explicit: str | None, shipped: Path) -> tuple[Path, str]:
     """(path, how it was found): the one asked for, ./model, a single ./*.ampedge, or the shipped one."""
     if explicit is not None:
         path = Path(explicit)
-        if not path.exists():
+        try:
+            is_there = path.exists()
+        except (OSError, ValueError) as error:  # a directory above it that nobody may enter, a name that is none
+            reason = getattr(error, "strerror", None) or error
+            raise UsageError(
+                f"The model at {explicit!r} cannot be read: {reason}.", "Check its path and rights."
+            ) from error
+        if not is_there:
             raise UsageError(f"There is no model at {explicit}.", "Give a bundle directory or an .ampedge file.")
         return path, "as given"
     if (Path("model") / MANIFEST).is_file():

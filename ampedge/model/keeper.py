@@ -96,8 +96,8 @@ class Keeper:
 
         It is the one at `path`, unless that is refused or rolled back: then the last good copy of the same path.
         `fits` may refuse a model for a reason of its own.  With `verify_key` a model that is older than the last
-        good one is refused, too.  Raises ModelRefusedError where there is no copy to fall back on, and where
-        `running` may go on instead, because it is not the one that was rolled back.
+        good one or `running` is refused, too.  Raises ModelRefusedError where there is no copy to fall back on, and
+        where `running` may go on instead, because it is not the one that was rolled back.
         """
         trouble = ""
         try:
@@ -109,6 +109,8 @@ class Keeper:
             bundle = _allowed(path, verify_key, last_good, record.rolled_back)
             if fits is not None:
                 fits(bundle)
+            if running is not None and verify_key is not None and not _is(running, record.rolled_back):
+                _refuse_older(path, Kept.of(bundle), Kept.of(running))
         except ModelRefusedError as refused:
             if last_good is None or (running is not None and not _is(running, record.rolled_back)):
                 raise
@@ -117,10 +119,22 @@ class Keeper:
             return copy, f"{refused.problem} {instead} {refused.remedy}{trouble}"
         return bundle, f"Using {path} ({how}).{trouble}"
 
+    def source(self) -> Path | None:
+        """Where the model was that the kept copies are of, None where there is none."""
+        try:
+            source = self.record().source
+        except UsageError:
+            return None
+        return Path(source) if source else None
+
     def has(self, path: Path) -> bool:
         """Whether there is a last good copy of what was at `path`."""
+        return str(self.source()) == _source(path)
+
+    def rolled_back(self, bundle: Bundle) -> bool:
+        """Whether this model must not run any more."""
         try:
-            return self.record().source == _source(path)
+            return _is(bundle, self.record().rolled_back)
         except UsageError:
             return False
 
@@ -275,16 +289,8 @@ def is_older(one: str, other: str) -> bool:
     return _time(one) < _time(other)
 
 
-def refuse_older(new: Bundle, running: Bundle, verify_key: Path | None) -> None:
-    """Raise ModelRefusedError where models are signed and `new` was made before `running`.
-
-    An old model has a valid signature, too: who can only replace files must not bring back its weaknesses.
-    """
-    if verify_key is not None:
-        _refuse_older(new.path, Kept.of(new), Kept.of(running))
-
-
 def _refuse_older(path: Path, new: Kept, running: Kept) -> None:
+    """An old model has a valid signature, too: who can only replace files must not bring back its weaknesses."""
     if is_older(new.created, running.created):
         raise ModelRefusedError(
             f"{path} is version {new.version} of {new.created}, older than version {running.version} of "

@@ -1,5 +1,6 @@
 """TLS to the broker: whom to trust, who we are, and in plain words what went wrong."""
 
+import errno
 import ssl
 from datetime import UTC, datetime
 from pathlib import Path
@@ -111,6 +112,8 @@ def _distrust(error: ssl.SSLCertVerificationError, host: str) -> str:
 def _readable(key: str, file: str | None) -> None:
     if file is not None:
         try:
+            if Path(file).exists() and not Path(file).is_file():  # a pipe may never end
+                raise OSError(errno.EINVAL, "it is no file")
             Path(file).open("rb").close()
         except OSError as error:
             raise ConfigError(

@@ -6,9 +6,10 @@ from datetime import UTC, datetime
 from ampedge.errors import AmpedgeError
 from ampedge.log import logger
 from ampedge.model.bundle import Bundle
-from ampedge.model.keeper import Keeper, refuse_older, stamp
+from ampedge.model.keeper import Keeper, stamp
+from ampedge.service.refusal import refusal
 from ampedge.service.service import Service
-from ampedge.site_map import model_path, site_bundle, verify_key
+from ampedge.site_map import model_path, site_bundle
 
 LOOK_S = 2.0
 
@@ -27,16 +28,19 @@ class ModelWatch:
         self._looked_s = service.clock.monotonic()
         self.loaded(said)
 
-    def loaded(self, said: str) -> None:
-        """The service has just begun to run what was chosen for the config; `said` is how the choice was explained."""
+    def loaded(self, said: str, *, goes_on: bool = False) -> None:
+        """The service has just begun to run what was chosen for the config; `said` is how the choice was explained.
+
+        `goes_on` says that it is the one that ran before, because the new one is refused.
+        """
         bundle = self._service.bundle
         self._path, _ = model_path(self._service.config, self._keeper)
         self._stamp = stamp(self._path)
         self.since = datetime.now(UTC)
         is_copy = bundle.path != self._path  # because what lies there is refused, or was rolled back
-        self.rolled_back = is_copy and self._keeper.record().rolled_back is not None
-        self.problem: str | None = said if is_copy and not self.rolled_back else None
-        which = "" if is_copy else f" Version {bundle.manifest.version}."
+        self.rolled_back = is_copy and not goes_on and self._keeper.record().rolled_back is not None
+        self.problem: str | None = said if goes_on or (is_copy and not self.rolled_back) else None
+        which = "" if is_copy or goes_on else f" Version {bundle.manifest.version}."
         logger.log(logging.ERROR if self.problem else logging.INFO, "%s%s", said, which)
 
     def turn(self) -> None:
@@ -49,17 +53,20 @@ class ModelWatch:
         if stamp(self._path) != self._stamp:
             self._take_over()
 
+    def obey(self) -> None:
+        """Take over another model at once where the one that runs was rolled back, whatever else is wrong."""
+        if self._keeper.rolled_back(self._service.bundle):
+            self._take_over()
+
     def _take_over(self) -> None:
         """Load what lies there beside what runs, and swap; if anything is wrong, what runs goes on."""
         service, running = self._service, self._service.bundle
         self._stamp = stamp(self._path)
         try:
             bundle, said = site_bundle(service.config, self._keeper, running=running)
-            if bundle.path == self._path:
-                refuse_older(bundle, running, verify_key(service.config))
             service.think_with(bundle)
-        except AmpedgeError as error:
-            self.problem = f"{error.problem} Version {running.manifest.version} goes on."
+        except Exception as error:  # whatever it is, a service that runs does not end because of it
+            self.problem = f"{refusal(error)} Version {running.manifest.version} goes on."
             logger.error("%s", self.problem)
             return
         self.loaded(said)

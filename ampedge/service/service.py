@@ -25,7 +25,8 @@ from ampedge.store.state_dir import StateDirectory
 
 _STOP_POLLS_S = 0.4
 _STOP_BROKER_S = 0.8
-_STOP_LOG_S = 1.0
+_STOP_S = 1.6
+"""For all of the stop; what polls and broker leave of it is the log's."""
 _SYNC_S = 1.0
 _JUMP_S = 60.0
 
@@ -52,6 +53,7 @@ class Service:
         self._jumped = False
         self._hosted = False
         self._started = ExitStack()
+        self._sequences: dict[str, int] = {}  # of devices that are no longer there; they may come back in this boot
         self._brains: dict[str, Brain] = {}
         self._brains = self._brains_for(config, bundle)
 
@@ -71,6 +73,7 @@ class Service:
                 time_is_believed=lambda: self.time_synced is True or not self._jumped,
             )
             self.publisher = self._make_publisher(self.config)
+            self._told = _told(self.config)
             self._host(started)
             self.delivery = Delivery(self.log, self.publisher, boot=self.boot, clock=self.clock)
             self.devices = tuple(self._make_loop(self.config, device) for device in self.config.devices)
@@ -142,12 +145,13 @@ class Service:
         self._check_hosted(config, brains)
         normal = normal_label(config, bundle)
         old, previous = self.config, self.publisher
-        told = (config.mqtt, config.password(), [device.name for device in config.devices])
+        told = _told(config)
         publisher = None
-        if told != (old.mqtt, self._password, [loop.name for loop in self.devices]):
+        if told != self._told:
             publisher = self._make_publisher(config)
         self.config, self.bundle, self.normal_label, self._brains = config, bundle, normal, brains
         if publisher is not None:
+            self._told = told
             self._replace_publisher(publisher, previous)
         self._replace_devices(config, old)
         store = config.settings.store
@@ -162,6 +166,8 @@ class Service:
             raise UsageError("The embedded broker cannot change while serve runs.", "Restart it.")
         if self._hosted and (config.devices != old.devices or config.settings.modbus != old.settings.modbus):
             raise UsageError("The slave that serve hosts cannot change while it runs.", "Restart it.")
+        if not self._hosted and _place(config) not in (None, _place(old)) and hosts_slave(config)[0]:
+            raise UsageError("A slave cannot come to be hosted while serve runs.", "Restart it.")
 
     def _check_hosted(self, config: Config, brains: dict[str, Brain]) -> None:
         """Raise UsageError where the slave that we host has other registers than a model would be read from."""
@@ -189,6 +195,7 @@ class Service:
             same.clear()
         gone = [loop for name, loop in known.items() if name not in same]
         self.supervisor.stop(*gone, timeout_s=_STOP_POLLS_S) if gone else None
+        self._sequences |= {loop.name: loop.events for loop in gone}
         loops = []
         for device in config.devices:
             if device.name in same:
@@ -196,6 +203,7 @@ class Service:
                 loop.think_with(self._brains[device.name])
             else:
                 loop = self._make_loop(config, device)
+                loop.events = self._sequences.get(device.name, 0)
                 if device.name in known:
                     loop.continue_from(known[device.name])
             loops.append(loop)
@@ -219,10 +227,9 @@ class Service:
         }
 
     def _make_publisher(self, config: Config) -> Publisher:
-        self._password = config.password()
         return Publisher(
             config.mqtt,
-            password=self._password,
+            password=config.password(),
             client_id=client_id(config.mqtt, self.state.path),
             devices=[device.name for device in config.devices],
             receipts=self.log,
@@ -277,11 +284,12 @@ class Service:
 
     def _stop(self) -> None:
         """Stop polling, write what is left, say `offline`, all within about two seconds."""
+        until_s = self.clock.monotonic() + _STOP_S
         self.supervisor.close()
         late = self.supervisor.stop(*self.devices, timeout_s=_STOP_POLLS_S)  # a poll that hangs does not hold it up
         self.delivery.hurry()
         self.publisher.stop(_STOP_BROKER_S)
-        late += self.supervisor.stop(self.delivery, timeout_s=_STOP_LOG_S)
+        late += self.supervisor.stop(self.delivery, timeout_s=until_s - self.clock.monotonic())
         if late:
             logger.warning("Stopped without waiting for %s.", ", ".join(late))
 
@@ -295,6 +303,17 @@ def normal_label(config: Config, bundle: Bundle) -> str:
             f"{did_you_mean(given, bundle.classes) or 'its classes: ' + ', '.join(bundle.classes)}",
         )
     return given or bundle.manifest.normal_label
+
+
+def _told(config: Config) -> tuple[object, ...]:
+    """What the connection to the broker is made of."""
+    return config.mqtt, config.password(), [device.name for device in config.devices]
+
+
+def _place(config: Config) -> tuple[object, ...] | None:
+    """What decides whether the slave is hosted, None where several devices are polled, of which none is."""
+    settings = config.settings
+    return None if settings.devices else (config.device.host, config.device.port, settings.modbus.slave)
 
 
 def _rhythm(config: Config) -> tuple[float, float]:
