@@ -65,6 +65,16 @@ def programs(clock: FakeClock) -> Callable[[], list[dict[str, Any]]]:
     return written
 
 
+def test_people_are_not_told_twice_whom_a_line_concerns(people: Written) -> None:
+    concerns = about(device="pump", unit=1, function=3, registers="holding 0-9")
+    logger.warning("pump: The slave, unit 1, is mute (function code 3, holding 0-9).", extra=concerns)
+    logger.warning("pump: The slave, unit 17, is mute (function code 31, holding 0-9).", extra=concerns)
+    assert people() == [
+        "WARNING pump: The slave, unit 1, is mute (function code 3, holding 0-9).",
+        "WARNING pump: The slave, unit 17, is mute (function code 31, holding 0-9). (unit 1, function 3)",
+    ]
+
+
 def test_no_line_is_lost_nor_raw_where_the_log_is_set_up_anew(capfd: pytest.CaptureFixture[str]) -> None:
     lines: list[str] = []
     log.set_up(lines.append, debug=True)

@@ -12,7 +12,8 @@ from ampedge.clock import FakeClock
 from ampedge.datamap import DataMap, Tag, laid_out
 from ampedge.errors import ExceptionReply
 from ampedge.log import logger
-from ampedge.log.entry import entry_of, for_people
+from ampedge.log.entry import Entry, entry_of, for_people
+from ampedge.log.repeats import Repeats
 from ampedge.modbus.client import Master
 from ampedge.modbus.source import Backoff, ModbusSource
 from ampedge.records import Frame, Reason
@@ -82,16 +83,41 @@ def polled() -> Iterator[Callable[..., Polled]]:
 
 @pytest.fixture
 def log() -> Iterator[list[str]]:
-    """The lines that are logged, as people read them, without time and level."""
+    """The lines that are written within ten minutes, as people read them, without time and level."""
     lines: list[str] = []
-    handler = logging.Handler()
-    handler.emit = lambda record: lines.append(for_people(entry_of(record))[32:])  # type: ignore[method-assign]
+    repeats, handler = Repeats(), logging.Handler()
+
+    def emit(record: logging.LogRecord) -> None:
+        if repeats.passes(record, entry_of(record), 0.0):
+            lines.append(for_people(entry_of(record))[32:])
+
+    handler.emit = emit  # type: ignore[method-assign]
     level = logger.level
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
     yield lines
     logger.removeHandler(handler)
     logger.setLevel(level)
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [(lambda frame: None, "closed the connection"), (lambda frame: exception(frame, 4), "answers with exception 4")],
+    ids=["away", "exception"],
+)
+def test_each_failed_poll_is_a_warning_that_names_whom_it_concerns(
+    polled: Callable[..., Polled], monkeypatch: pytest.MonkeyPatch, answer: Answer, said: str
+) -> None:
+    entries: list[Entry] = []
+    monkeypatch.setattr(logger, "handle", lambda record: entries.append(entry_of(record)))
+    device = polled(answer)
+    for _ in range(3):
+        device.poll(60)
+    assert len(entries) == 3
+    for entry in entries:
+        assert entry.level == logging.WARNING
+        assert said in entry.message
+        assert entry.about == {"device": "pump", "unit": 17, "function": 3, "registers": "holding 0-7"}
 
 
 def test_a_poll_becomes_a_frame(polled: Callable[..., Polled]) -> None:
@@ -231,8 +257,7 @@ def test_an_illegal_function_parks_its_table_and_leaves_the_other_alone(
     assert sorted(device.requests()) == [(0, 2)] * 4 + [(0, 4)]
     assert len(log) == 1
     assert "pump: no value for b, c; asked again after 300 s. The slave at 127.0.0.1:" in log[0]
-    assert log[0].endswith("(unit 17, function 4, registers input 0-3)")
-    assert "unit 17, answers with exception 1 (illegal function) (function code 4, input 0-3)" in log[0]
+    assert log[0].endswith("unit 17, answers with exception 1 (illegal function) (function code 4, input 0-3).")
 
 
 @pytest.mark.parametrize("code", [4, 7, 8, 0x63])

@@ -92,9 +92,16 @@ def _shortened(text: str, limit: int) -> str:
 
 
 def _concerning(entry: Entry) -> str:
-    """What the message itself does not begin with."""
-    told = [f"{name} {value}" for name, value in entry.about.items() if not entry.message.startswith(f"{value}: ")]
+    """What the message itself does not tell."""
+    told = [f"{name} {value}" for name, value in entry.about.items() if not _tells(entry.message, name, str(value))]
     return f"({', '.join(told)})" if told else ""
+
+
+def _tells(message: str, name: str, value: str) -> bool:
+    if name == "registers":
+        return value in message
+    in_words = f"function code {value}" if name == "function" else f"{name} {value}"
+    return message.startswith(f"{value}: ") or re.search(rf"\b{re.escape(in_words)}\b", message) is not None
 
 
 def _repeated(entry: Entry) -> str:

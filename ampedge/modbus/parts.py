@@ -24,7 +24,7 @@ class Part:
     `code` is the exception that the device answers with, 0 while it answers with registers; `problem` says it.
     It is not asked again before `retry_s` (monotonic).
     `whole` is what it was split from in this poll, while nobody knows yet whether that helps.
-    `said` is the problem that was logged.
+    `is_news` says that what the device answered last is to be logged: each exception, and the end of them.
     """
 
     block: Block
@@ -32,7 +32,7 @@ class Part:
     whole: "Part | None" = None
     code: int = 0
     problem: str = ""
-    said: str = ""
+    is_news: bool = False
     retry_s: float = 0.0
     wait_s: float = 0.0
 
@@ -50,10 +50,11 @@ class Part:
         else:
             self.wait_s = min(_LONGEST_S, max(1.0, 2 * self.wait_s))
         self.retry_s = now_s + self.wait_s
-        self.code, self.problem = error.code or _NO_CODE, error.problem
+        self.code, self.problem, self.is_news = error.code or _NO_CODE, error.problem, True
 
     def worked(self) -> None:
         """The device answered with registers."""
+        self.is_news = self.is_news or bool(self.code)
         self.code, self.problem, self.retry_s, self.wait_s = 0, "", 0.0, 0.0
 
     @property

@@ -71,6 +71,7 @@ class ModbusSource:
         """Read by this data map from the next poll on; what is known of the device stays."""
         self.datamap = datamap
         self._parts = [part_of(datamap, block) for block in plan_reads(datamap).blocks]
+        self._asked = self._parts[0].block
 
     def poll(self) -> Frame:
         """One frame now."""
@@ -82,6 +83,7 @@ class ModbusSource:
             if self._check is not None:  # the connection may have been made anew in between
                 self._verify(self._check, now_s)
         except UnreachableError as error:
+            logger.warning("%s: %s", self._device, error.problem, extra=self._concerning(self._asked))
             return self._failed(time_s, now_s, _reason(error), error.problem)
         finally:
             if self._close_after_poll:
@@ -135,7 +137,7 @@ class ModbusSource:
                     todo += reversed(part.pieces(self.datamap))
                     continue
             done.append(part)
-        if done == self._parts and not any(part.code or part.said for part in done):
+        if done == self._parts and not any(part.code or part.is_news for part in done):
             return tuple(words), (), ""
         self._learn(kept(done))
         return (tuple(words), *self._troubles())
@@ -154,6 +156,7 @@ class ModbusSource:
 
     def _ask(self, block: Block, begun_s: float) -> Words:
         """The words of a block from a device that may be busy for a moment."""
+        self._asked = block
         for _ in range(_BUSY_RETRIES):
             try:
                 return self.master.read_block(block)
@@ -175,21 +178,22 @@ class ModbusSource:
             concerns = about(device=self._device, unit=self.master.unit, registers=self.plan.describe())
             logger.warning("%s: read in other pieces from now on.", self._device, extra=concerns)
         for part in parts:
-            if part.problem != part.said:
-                part.said = part.problem
+            if part.is_news:
+                part.is_news = False
                 self._say(part)
 
     def _say(self, part: Part) -> None:
-        block = part.block
-        names = ", ".join(self.datamap.tags[index].name for index in block.tags)
-        concerns = about(
-            device=self._device, unit=self.master.unit, function=block.read_function, registers=block.describe()
-        )
+        names = ", ".join(self.datamap.tags[index].name for index in part.block.tags)
+        concerns = self._concerning(part.block)
         if part.code:
             again = f"; asked again after {part.wait_s:g} s" if part.wait_s >= PARKED_S else ""
             logger.warning("%s: no value for %s%s. %s", self._device, names, again, part.problem, extra=concerns)
         else:
             logger.info("%s: %s can be read again.", self._device, names, extra=concerns)
+
+    def _concerning(self, block: Block) -> dict[str, object]:
+        registers = block.describe()
+        return about(device=self._device, unit=self.master.unit, function=block.read_function, registers=registers)
 
     def _troubles(self) -> tuple[tuple[Reason | None, ...], str]:
         """(what is wrong with each tag, the worst problem in a sentence)."""

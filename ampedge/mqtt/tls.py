@@ -112,9 +112,10 @@ def _distrust(error: ssl.SSLCertVerificationError, host: str) -> str:
 def _readable(key: str, file: str | None) -> None:
     if file is not None:
         try:
-            if Path(file).exists() and not Path(file).is_file():  # a pipe may never end
+            path = Path(file)
+            if path.exists() and not (path.is_file() or path.is_dir()):  # a pipe may never end
                 raise OSError(errno.EINVAL, "it is no file")
-            Path(file).open("rb").close()
+            path.open("rb").close()
         except OSError as error:
             raise ConfigError(
                 f"mqtt.{key}: {file} cannot be read: {error.strerror}.", "Check the path and its rights."

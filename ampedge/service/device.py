@@ -196,13 +196,11 @@ def brain_for(
 
 
 def sentence(record: Record) -> str:
-    """The record in a line, for people."""
+    """The record in a line, for people; what the device had to say is a line of its own."""
     confidence = "" if record.confidence is None else f" {in_percent(record.confidence)}"
     said = f"{record.label}{confidence if record.label != UNKNOWN else ''}, quality {record.quality}"
-    if record.reasons:
-        said += f" ({', '.join(record.reasons)})"
-    return f"{said}. {record.frame.detail}" if record.frame.detail else f"{said}."
+    return f"{said} ({', '.join(record.reasons)})." if record.reasons else f"{said}."
 
 
 def _said(record: Record) -> tuple[object, ...]:
-    return record.label, record.quality, record.reasons, record.frame.detail
+    return record.label, record.quality, record.reasons
