@@ -33,7 +33,8 @@ class Connection:
     """Opens when first used and again after a loss; whatever goes wrong ends it, so no late reply is ever met.
 
     Each exchange has one deadline, however slowly the bytes drip in.
-    Transaction ids count up, so a reply that comes twice does not fit the next request.
+    What has come before a request is sent is not its answer; transaction ids are drawn, each another than the one
+    before, so what comes unasked in that very moment does not fit either.
     """
 
     def __init__(self, host: str, port: int, *, unit: int, timeout_s: float) -> None:
@@ -123,10 +124,12 @@ class Connection:
         return connected
 
     def _exchange(self, connected: socket.socket, request: bytes) -> bytes:
-        self._transaction = transaction = (self._transaction + 1) & 0xFFFF
+        step = random.randrange(1, 65536)  # noqa: S311  # no secret
+        self._transaction = transaction = (self._transaction + step) & 0xFFFF
         until_s = time.monotonic() + self.timeout_s
         data = b""
         try:
+            self._refuse_unasked(connected)
             self._limit(connected, until_s)
             connected.sendall(framed(transaction, self.unit, request))
             size = _BEFORE_SIZE
@@ -145,6 +148,18 @@ class Connection:
         if len(data) > size:
             raise Garbage("more follows it")
         return data[_BEFORE_SIZE:]
+
+    def _refuse_unasked(self, connected: socket.socket) -> None:
+        """Raise Garbage for bytes that are there before the request is, HungUp where the slave has closed."""
+        self._limit_s = 0.0
+        connected.settimeout(0.0)
+        try:
+            unasked = connected.recv(1)
+        except BlockingIOError:
+            return
+        if unasked:
+            raise Garbage("it came before the request")
+        raise HungUp(idle=self._has_served)
 
     def _limit(self, connected: socket.socket, until_s: float) -> None:
         """Let the next wait end with the deadline; asks the system for it only where time has passed."""

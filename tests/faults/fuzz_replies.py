@@ -44,7 +44,7 @@ class Found:
 class Memory:
     """A socket that answers each request from memory, at once or in pieces, and then hangs up.
 
-    `arrived` is what the master has been given of the reply; what it left stands before the next one, as in TCP.
+    `arrived` is what the master has been given of the reply; what it left is there before the next request, as in TCP.
     """
 
     def __init__(self, drawn: random.Random) -> None:
@@ -53,6 +53,7 @@ class Memory:
         self.arrived = b""
         self._coming = b""
         self._is_torn = False
+        self._waits = True
 
     def sendall(self, data: bytes) -> None:
         self._coming += mutated(self.drawn, data, self.request)
@@ -61,14 +62,18 @@ class Memory:
 
     def recv(self, size: int) -> bytes:
         assert size <= 260, f"the master would take {size} bytes at once"
-        if self._is_torn:
+        if not self._waits:  # it looks whether something came unasked, which is no answer to anything
+            if not self._coming:
+                raise BlockingIOError
+            self.arrived = b""
+        elif self._is_torn:
             size = self.drawn.randrange(1, size)
         piece, self._coming = self._coming[:size], self._coming[size:]
         self.arrived += piece
         return piece
 
     def settimeout(self, timeout_s: float) -> None:
-        pass
+        self._waits = timeout_s > 0
 
     def close(self) -> None:
         self._coming = b""

@@ -57,8 +57,8 @@ def transaction(frame: bytes) -> int:
 
 
 WRONG: dict[str, Callable[[bytes], bytes | None]] = {
-    "the transaction id of the request before": lambda f: head(f, transaction=(transaction(f) - 1) & 0xFFFF),
-    "the transaction id of the next request": lambda f: head(f, transaction=(transaction(f) + 1) & 0xFFFF),
+    "a transaction id that is one less": lambda f: head(f, transaction=(transaction(f) - 1) & 0xFFFF),
+    "a transaction id that is one more": lambda f: head(f, transaction=(transaction(f) + 1) & 0xFFFF),
     "a transaction id with its bytes swapped": lambda f: head(f, transaction=transaction(f) ^ 0x0101),
     "another protocol id": lambda f: head(f, protocol=1),
     "another unit": lambda f: head(f, unit=18),

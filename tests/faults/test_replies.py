@@ -1,6 +1,8 @@
 """No wrong reply is ever accepted: each kind at once and torn into bytes, and fuzzed ones by the thousand."""
 
+import select
 from collections.abc import Callable
+from itertools import pairwise
 
 import pytest
 
@@ -11,6 +13,7 @@ from ampedge.modbus.plan import plan_reads, plan_writes
 from tests.faults.fuzz_replies import fuzz
 from tests.faults.replies import BITS, REGISTERS, WRONG, is_refused, right
 from tests.support.scripted_slave import ScriptedSlave, reply
+from tests.support.waiting import wait_until
 
 TWO_IN_ONE = {"the right answer twice", "the right answer with a byte behind it"}
 
@@ -51,6 +54,45 @@ def test_an_answer_that_comes_twice_is_never_the_answer_to_the_next_request() ->
             with pytest.raises(UnreachableError, match="its transaction id is another one"):
                 master.read(plan_reads(REGISTERS))
             sent.clear()
+
+
+@pytest.mark.parametrize("kind", ["right", *WRONG])
+def test_nothing_that_comes_before_a_request_is_its_answer(kind: str) -> None:
+    asked: list[bytes] = []
+
+    def noting(frame: bytes) -> bytes:
+        asked.append(frame)
+        return right(frame)
+
+    unasked = (WRONG | {"right": right})[kind]
+    with ScriptedSlave(noting) as slave:
+        master = Master("127.0.0.1", slave.port, unit=17, timeout_s=5)
+        master.read(plan_reads(REGISTERS))
+        if data := unasked(asked[0]):
+            slave.say(data)
+            wait_until(lambda: bool(select.select([master.connection._socket], [], [], 0)[0]))
+            with pytest.raises(UnreachableError, match="it came before the request"):
+                master.read(plan_reads(REGISTERS))
+            assert len(asked) == 1  # it was not even asked
+        assert master.read(plan_reads(REGISTERS)) == ((1, 2), (3, 4))
+        master.close()
+
+
+def test_the_next_transaction_id_cannot_be_told_from_the_ones_before() -> None:
+    seen: list[int] = []
+
+    def noting(frame: bytes) -> bytes:
+        seen.append(int.from_bytes(frame[:2], "big"))
+        return right(frame)
+
+    with ScriptedSlave(noting) as slave:
+        master = Master("127.0.0.1", slave.port, unit=17)
+        for _ in range(50):
+            master.read(plan_reads(REGISTERS))
+        master.close()
+    steps = [(later - earlier) % 65536 for earlier, later in pairwise(seen)]
+    assert 0 not in steps
+    assert len(set(steps)) > 40
 
 
 @pytest.mark.parametrize(

@@ -44,6 +44,10 @@ class ScriptedSlave:
         for thread in self._threads[1:]:
             thread.join()
 
+    def say(self, data: bytes) -> None:
+        """Send something that nobody asked for, on the latest connection."""
+        self._open[-1].sendall(data)
+
     def _accept(self) -> None:
         while True:
             try:
