@@ -21,6 +21,7 @@ from tests.support.scripted_slave import Answer, ScriptedSlave, exception, regis
 
 FOUR = laid_out(["a", "b", "c", "d"])  # 8 registers
 PARKED_S = 300.0
+LONGEST_S = 25.0
 CONFIGURATION, FAILURE, AWAY = Reason.CONFIGURATION_ERROR, Reason.DEVICE_FAILURE, Reason.NO_COMMUNICATION
 
 
@@ -311,20 +312,81 @@ def test_a_busy_device_does_not_hold_a_poll_beyond_its_deadline(polled: Callable
     assert device.clock.monotonic() == pytest.approx(1001.0)
 
 
-def test_pieces_are_not_asked_for_beyond_the_deadline_of_a_poll(polled: Callable[..., Polled]) -> None:
-    def slow(frame: bytes) -> bytes:
-        device.clock.advance(0.3)
-        return without([7])(frame)
+def takes(device_s: float, answer: Answer, clock: Callable[[], FakeClock]) -> Answer:
+    """A device that takes so long for each answer."""
 
-    device = polled(slow, laid_out([f"t{i}" for i in range(64)]))
-    frame = device.poll()
-    assert device.clock.monotonic() < 1000 + 1.0 + 5 * 0.3  # at most the halves that were already to be read
-    assert frame.failure is None
-    assert frame.bad[3] is CONFIGURATION
-    assert sum(reason is None for reason in frame.bad) < 63  # what was not looked into stays bad
-    device.poll(PARKED_S)
-    frame = device.poll(PARKED_S)
-    assert [i for i, reason in enumerate(frame.bad) if reason] == [3]
+    def slow(frame: bytes) -> bytes | None:
+        clock().advance(device_s)
+        return answer(frame)
+
+    return slow
+
+
+@pytest.mark.parametrize("missing", [0, 7, 63, 127])
+@pytest.mark.parametrize("device_s", [0.9, 2.9])
+def test_what_a_slow_device_lacks_is_found_over_several_polls_and_its_neighbours_are_not_parked(
+    polled: Callable[..., Polled], device_s: float, missing: int
+) -> None:
+    device = polled(takes(device_s, without([missing]), lambda: device.clock), laid_out([f"t{i}" for i in range(64)]))
+    for _ in range(3):
+        begun_s = device.clock.monotonic()
+        frame = device.poll()
+        assert device.clock.monotonic() < begun_s + LONGEST_S + device_s
+    assert [i for i, reason in enumerate(frame.bad) if reason] == [missing // 2]
+    assert frame.bad[missing // 2] is CONFIGURATION
+
+
+def test_a_slow_device_that_has_nothing_of_a_block_keeps_the_block_whole(polled: Callable[..., Polled]) -> None:
+    datamap = DataMap((*laid_out([f"t{i}" for i in range(16)]).tags, Tag("far", 1000)))
+    device = polled(takes(2.9, without(range(32)), lambda: device.clock), datamap)
+    frames = [device.poll() for _ in range(6)]
+    assert all(frame.failure is not AWAY for frame in frames)
+    assert frames[-1].words[-1] == (1001, 1002)
+    assert frames[-1].bad == (*[CONFIGURATION] * 16, None)
+    assert device.source.plan.describe() == "holding 0-31, holding 1000-1001"
+
+
+SCATTERED = DataMap(tuple(Tag(f"t{i:02}", 100 * i) for i in range(40)))
+
+
+def test_a_poll_ends_in_time_however_slow_the_device_and_every_tag_gets_its_turn(
+    polled: Callable[..., Polled], log: list[str]
+) -> None:
+    device = polled(takes(2.4, answering, lambda: device.clock), SCATTERED)
+    read: list[list[int]] = []
+    for _ in range(8):
+        begun_s = device.clock.monotonic()
+        frame = device.poll()
+        assert device.clock.monotonic() < begun_s + LONGEST_S + 2.4
+        assert frame.failure is None
+        assert set(frame.bad) == {None, AWAY}
+        assert all(bool(words) is (bad is None) for words, bad in zip(frame.words, frame.bad, strict=True))
+        assert frame.detail == (
+            f"The slave at {device.master.address}, unit 17, takes longer than 25 s to answer for all tags; those left "
+            "out come first in the next poll, and a longer interval_s gives it the time."
+        )
+        read.append([i for i, reason in enumerate(frame.bad) if reason is None])
+    assert read == [sorted((11 * poll + i) % 40 for i in range(11)) for poll in range(8)]
+    assert log == []
+    device.slave.answer = answering
+    assert device.poll().bad == ()
+
+
+def test_a_poll_may_take_its_interval_where_that_is_longer(polled: Callable[..., Polled]) -> None:
+    device = polled(takes(2.4, answering, lambda: device.clock), SCATTERED, interval_s=120.0)
+    assert device.poll().bad == ()
+    assert device.clock.monotonic() == pytest.approx(1000 + 40 * 2.4)
+
+
+def test_a_poll_shows_that_it_goes_on_with_each_request(polled: Callable[..., Polled]) -> None:
+    turns_s: list[float] = []
+    device = polled(
+        takes(2.0, answering, lambda: device.clock),
+        SCATTERED,
+        on_request=lambda: turns_s.append(device.clock.monotonic() - 1000),
+    )
+    device.poll()
+    assert turns_s == [2.0 * i for i in range(13)]
 
 
 def test_the_worst_of_several_reasons_is_the_failure(polled: Callable[..., Polled]) -> None:

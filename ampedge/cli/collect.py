@@ -55,6 +55,7 @@ def collect(
         reconnect_settle_s=site.reconnect_settle_s,
         close_after_poll=site.close_after_poll,
         check=site.check,
+        interval_s=site.interval_s,
     )
     messages = Console(stderr=True, highlight=False, soft_wrap=True)
     bar = Progress(

@@ -23,8 +23,9 @@ class Part:
 
     `code` is the exception that the device answers with, 0 while it answers with registers; `problem` says it.
     It is not asked again before `retry_s` (monotonic).
-    `whole` is what it was split from in this poll, while nobody knows yet whether that helps.
+    `whole` is what it was split from, while nobody knows yet whether that helps.
     `is_news` says that what the device answered last is to be logged: each exception, and the end of them.
+    `is_left` says that the latest poll had no time for it.
     """
 
     block: Block
@@ -35,11 +36,14 @@ class Part:
     is_news: bool = False
     retry_s: float = 0.0
     wait_s: float = 0.0
+    is_left: bool = False
 
     @property
     def reason(self) -> Reason | None:
         """What is wrong with its tags."""
-        return reason_of(self.code) if self.code else None
+        if self.code:
+            return reason_of(self.code)
+        return Reason.NO_COMMUNICATION if self.is_left else None
 
     def failed(self, error: ExceptionReply, now_s: float) -> None:
         """The device answered with an exception: it is asked again, but not at once."""
@@ -78,15 +82,17 @@ def part_of(datamap: DataMap, block: Block, *, whole: Part | None = None) -> Par
 
 
 def kept(parts: list[Part]) -> list[Part]:
-    """The parts to go on with: a split stays only where one of its pieces can be read."""
-    helped = {id(part.whole) for part in parts if not part.code}
+    """The parts to go on with: a split stays where one of its pieces can be read, or while that is not known."""
+    helped = {id(part.whole) for part in parts if not part.code and not part.is_left}
+    open_ = {id(part.whole) for part in parts if part.is_left}
     found: list[Part] = []
     for part in parts:
-        one = part if part.whole is None or id(part.whole) in helped else part.whole
+        one = part if part.whole is None or id(part.whole) in helped | open_ else part.whole
         if not found or found[-1] is not one:
             found.append(one)
     for part in found:
-        part.whole = None
+        if id(part.whole) in helped:
+            part.whole = None
     return found
 
 

@@ -2,6 +2,7 @@
 
 import random
 import threading
+from collections.abc import Callable
 
 from ampedge.clock import Clock
 from ampedge.datamap import DataMap, Tag
@@ -15,9 +16,12 @@ from ampedge.records import Frame, Reason, Words
 
 _IDLE_S = 5.0
 """A connection that is closed sooner was not closed for being idle."""
+_POLL_S = 25.0
+"""A poll asks no further after this: it is to end before it looks like one that hangs, and to be of one moment."""
 _BUSY_S = 0.1
 _BUSY_RETRIES = 3
-_WORST_FIRST = (Reason.NO_COMMUNICATION, Reason.DEVICE_FAILURE, Reason.CONFIGURATION_ERROR)
+_WORST_FIRST = (Reason.DEVICE_FAILURE, Reason.CONFIGURATION_ERROR, Reason.NO_COMMUNICATION)
+"""Of what is wrong with single tags; the last one is said of those that there was no time for."""
 
 
 class ModbusSource:
@@ -35,6 +39,8 @@ class ModbusSource:
 
     `check` is a register and its content: while that is another, nothing that the device says is believed.
     For `reconnect_settle_s` after a device that was lost has come back, its frames say `settling`.
+    A poll that has taken 25 s, or `interval_s` where that is more, asks no further: the tags that are left are bad
+    (no_communication), and the next poll begins with them.  `on_request` is called before each request.
     """
 
     def __init__(
@@ -47,6 +53,8 @@ class ModbusSource:
         reconnect_settle_s: float = 0.0,
         close_after_poll: bool = False,
         check: tuple[Tag, float] | None = None,
+        interval_s: float = 0.0,
+        on_request: Callable[[], None] = lambda: None,
     ) -> None:
         self.master = master
         self._device = device
@@ -55,6 +63,8 @@ class ModbusSource:
         self._close_after_poll = close_after_poll
         self._check = None if check is None else CheckRegister(*check)
         self._checked = 0
+        self._longest_s = max(_POLL_S, interval_s)
+        self._on_request = on_request
         self.read_by(datamap)
         self._pause = threading.Condition()
         self._answered_s: float | None = None
@@ -71,6 +81,7 @@ class ModbusSource:
         """Read by this data map from the next poll on; what is known of the device stays."""
         self.datamap = datamap
         self._parts = [part_of(datamap, block) for block in plan_reads(datamap).blocks]
+        self._first: Part | None = None
         self._asked = self._parts[0].block
 
     def poll(self) -> Frame:
@@ -125,19 +136,24 @@ class ModbusSource:
     def _read(self, begun_s: float) -> tuple[tuple[Words, ...], tuple[Reason | None, ...], str]:
         """(words of each tag, what is wrong with each tag or nothing where all is well, a sentence about it)."""
         words: list[Words] = [()] * len(self.datamap.tags)
-        todo = self._parts[::-1]
+        start_at = 0 if self._first is None else self._parts.index(self._first)
+        todo = (self._parts[start_at:] + self._parts[:start_at])[::-1]
         done: list[Part] = []
         while todo:
             part = todo.pop()
             if begun_s >= part.retry_s:
-                held = self._held(part, begun_s)
-                for index, start, end in part.places:
-                    words[index] = held[start:end]
-                if part.may_help_to_split and self._has_time(begun_s):
-                    todo += reversed(part.pieces(self.datamap))
-                    continue
+                part.is_left = not self._has_time(begun_s, self._longest_s)
+                if not part.is_left:
+                    held = self._held(part, begun_s)
+                    for index, start, end in part.places:
+                        words[index] = held[start:end]
+                    if part.may_help_to_split:
+                        todo += reversed(part.pieces(self.datamap))
+                        continue
             done.append(part)
-        if done == self._parts and not any(part.code or part.is_news for part in done):
+        self._first = next((part for part in done if part.is_left), None)
+        done.sort(key=lambda part: (part.block.table, part.block.address))
+        if done == self._parts and not any(part.reason or part.is_news for part in done):
             return tuple(words), (), ""
         self._learn(kept(done))
         return (tuple(words), *self._troubles())
@@ -158,18 +174,20 @@ class ModbusSource:
         """The words of a block from a device that may be busy for a moment."""
         self._asked = block
         for _ in range(_BUSY_RETRIES):
+            self._on_request()
             try:
                 return self.master.read_block(block)
             except ExceptionReply as error:
-                if error.code not in BUSY or not self._has_time(begun_s - _BUSY_S):
+                if error.code not in BUSY or not self._has_time(begun_s, self.master.timeout_s - _BUSY_S):
                     raise
             with self._pause:
                 self._clock.wait(self._pause, _BUSY_S)
+        self._on_request()
         return self.master.read_block(block)
 
-    def _has_time(self, begun_s: float) -> bool:
-        """Whether a poll that began then may still ask further."""
-        return self._clock.monotonic() < begun_s + self.master.timeout_s
+    def _has_time(self, begun_s: float, limit_s: float) -> bool:
+        """Whether a poll that began then has taken less than this."""
+        return self._clock.monotonic() < begun_s + limit_s
 
     def _learn(self, parts: list[Part]) -> None:
         """Go on with these parts, and say what is new."""
@@ -196,13 +214,20 @@ class ModbusSource:
         return about(device=self._device, unit=self.master.unit, function=block.read_function, registers=registers)
 
     def _troubles(self) -> tuple[tuple[Reason | None, ...], str]:
-        """(what is wrong with each tag, the worst problem in a sentence)."""
+        """(what is wrong with each tag, the worst problem in a sentence, and another where time was short)."""
         bad: list[Reason | None] = [None] * len(self.datamap.tags)
-        ill = sorted((part for part in self._parts if part.code), key=lambda part: _WORST_FIRST.index(part.reason))
+        ill = sorted((part for part in self._parts if part.reason), key=lambda part: _WORST_FIRST.index(part.reason))
         for part in ill:
             for index in part.block.tags:
                 bad[index] = part.reason
-        return (tuple(bad), ill[0].problem) if ill else ((), "")
+        said = [part.problem for part in ill if part.problem][:1]
+        if self._first is not None:
+            said.append(
+                f"The slave at {self.master.address}, unit {self.master.unit}, takes longer than {self._longest_s:g} s "
+                "to answer for all tags; those left out come first in the next poll, and a longer interval_s gives it "
+                "the time."
+            )
+        return (tuple(bad) if ill else (), " ".join(said))
 
 
 class Backoff:

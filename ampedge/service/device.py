@@ -68,6 +68,8 @@ class DeviceLoop:
             reconnect_settle_s=device.reconnect_settle_s,
             close_after_poll=device.close_after_poll,
             check=device.check,
+            interval_s=device.interval_s,
+            on_request=self._turned,
         )
         self._about = about(device=device.name, unit=device.unit)
         self._say_what_is_read()
@@ -89,6 +91,9 @@ class DeviceLoop:
     @progress_s.setter
     def progress_s(self, now_s: float) -> None:
         self.poller.progress_s = now_s
+
+    def _turned(self) -> None:
+        self.progress_s = self._clock.monotonic()
 
     @property
     def brain(self) -> Brain:

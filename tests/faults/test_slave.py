@@ -13,12 +13,16 @@ from typing import Any
 import pytest
 
 from ampedge.clock import SystemClock
+from ampedge.config import load_config
 from ampedge.errors import UnreachableError
 from ampedge.modbus.client import Master
 from ampedge.modbus.plan import Block
 from ampedge.modbus.slave import EmbeddedSlave
 from ampedge.modbus.source import ModbusSource
+from ampedge.model.bundle import load_bundle
 from ampedge.records import Frame, Reason
+from ampedge.samples import BUNDLE, shipped
+from ampedge.service.service import Service
 from tests.support.cli import run_cli
 from tests.support.mosquitto import free_port
 from tests.support.proxy import Proxy
@@ -394,3 +398,35 @@ def test_serve_collect_and_probe_never_write_to_a_device_that_they_poll(tmp_path
         assert run_cli("probe", "--host", "127.0.0.1", "--port", port, cwd=tmp_path).returncode == 0
         assert len(recorded.requests) > before
         assert {request[0] for request in recorded.requests} == {3}
+
+
+def test_a_poll_of_many_slow_requests_does_not_look_like_a_loop_that_hangs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    gate = threading.Semaphore(0)
+
+    def slow(frame: bytes) -> bytes:
+        gate.acquire(timeout=10)
+        return answering(frame)
+
+    bundle = load_bundle(shipped(BUNDLE))
+    tags = "".join(
+        f'[[tags]]\nname = "{tag.name}"\nunit = "{tag.unit}"\naddress = {100 * place}\n'
+        for place, tag in enumerate(bundle.datamap.tags)
+    )
+    with ScriptedSlave(slow) as slave:
+        Path("ampedge.toml").write_text(
+            f'[modbus]\nhost = "127.0.0.1"\nport = {slave.port}\nslave = "external"\ntimeout_s = 30\n'
+            f'[mqtt]\nhost = "127.0.0.1"\nport = {free_port()}\n{tags}'
+        )
+        with Service(load_config(), bundle) as service:
+            (loop,) = service.devices
+            for asked in range(1, 5):
+                wait_until(lambda asked=asked: len(slave.requests) == asked)
+                turned_s = loop.progress_s
+                gate.release()
+                wait_until(lambda asked=asked: len(slave.requests) == asked + 1)
+                assert loop.progress_s > turned_s
+            assert loop.poller.polls == 0
+            gate.release(1000)
