@@ -137,8 +137,8 @@ def test_each_value_is_read_where_the_map_of_its_model_says(
 class Here(Serve):
     """A service that finds its model in its directory; all else stands in the config file."""
 
-    def __init__(self, directory: Path, *options: str, ready: str = "Publishing") -> None:
-        super().__init__(directory, ready=ready)
+    def __init__(self, directory: Path, *options: str) -> None:
+        super().__init__(directory)
         self._arguments = command("serve", "--slave", "external", *options)
 
 
@@ -171,7 +171,8 @@ def test_where_the_model_is_missing_for_a_moment_no_other_is_taken(here: Site, b
         wait_until(lambda: '"version": "2"' in (here.directory / "ampedge-state/models/kept.json").read_text())
         assert serve.stop() == 0
     here.model.unlink()
-    with Here(here.directory, ready="last good copy") as serve:
+    with Here(here.directory) as serve:
+        assert "last good copy" in serve.log
         assert version(here) == "2"
 
 
