@@ -46,6 +46,8 @@ class Reader:
         general: tuple[Reason, ...] = ()  # what holds for all tags is said once
         if frame.failure is not None:
             general = (frame.failure,)
+        elif frame.bad and frame.bad[0] is not None and len(set(frame.bad)) == 1:
+            general = (frame.bad[0],)
         elif not frame.bad and never_written(frame.words):
             general = (Reason.NEVER_WRITTEN,)
         if general:

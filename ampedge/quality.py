@@ -4,6 +4,7 @@
 | --- | --- | --- |
 | read failed, device offline, Modbus exception | bad | no_communication, device_failure, configuration_error |
 | every register of the map is zero | bad | never_written |
+| masters keep writing single registers into the hosted slave | bad | torn |
 | NaN, infinity, denormal, sentinel word | bad | not_a_number, infinite, denormal, sentinel |
 | outside the tag's `valid` range | bad, the value kept | out_of_range |
 | far outside what the model was trained on | uncertain | outside_training |

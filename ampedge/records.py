@@ -26,6 +26,7 @@ class Reason(StrEnum):
     INFINITE = "infinite"
     DENORMAL = "denormal"  # the mark of a wrong word order
     SENTINEL = "sentinel"  # a raw word that the device uses for "no value"
+    TORN = "torn"  # masters kept writing, so it may be half of one row and half of another
     OUT_OF_RANGE = "out_of_range"  # outside the tag's valid range
     OUTSIDE_TRAINING = "outside_training"  # far from anything that the model was trained on
     FROZEN = "frozen"  # the same bits for longer than the tag's expect_change_s

@@ -149,6 +149,14 @@ def test_a_tag_that_could_not_be_read_leaves_the_others_their_values(bundle: Bun
     check_event(record, bundle)
 
 
+def test_what_is_wrong_with_every_tag_is_said_once_and_no_torn_value_is_shown(bundle: Bundle) -> None:
+    record = Pipeline(bundle).run(Frame("device", 0.0, GOLDEN_WORDS, bad=(Reason.TORN,) * 5))
+    assert (record.label, record.class_name, record.quality) == (UNKNOWN, None, Quality.BAD)
+    assert record.reasons == ("torn",)
+    assert {(value.value, value.reason) for value in record.values} == {(None, Reason.TORN)}
+    check_event(record, bundle)
+
+
 def test_only_a_map_that_was_read_whole_can_be_found_never_written(bundle: Bundle) -> None:
     zeros = ((0, 0), (0, 0), (0, 0), (0, 0), ())
     record = Pipeline(bundle).run(Frame("device", 0.0, zeros, bad=(None,) * 4 + (Reason.DEVICE_FAILURE,)))

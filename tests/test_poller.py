@@ -14,7 +14,7 @@ from ampedge.service.poller import Poller
 from tests.support.waiting import wait_until
 
 START_S = 1000.0
-AWAY, BROKEN = Reason.NO_COMMUNICATION, Reason.DEVICE_FAILURE
+AWAY, BROKEN, TORN = Reason.NO_COMMUNICATION, Reason.DEVICE_FAILURE, Reason.TORN
 
 
 class Stage(FakeClock):
@@ -91,6 +91,12 @@ def times(stage: Stage) -> list[float]:
     return [time_s for time_s, _ in stage.emitted]
 
 
+def bad(record: Record) -> Reason | None:
+    """What is wrong with all tags of a frame that was read."""
+    (reason,) = {*record.frame.bad} or {None}
+    return reason
+
+
 # The rate.
 
 
@@ -154,6 +160,34 @@ def test_writes_that_keep_coming_hold_up_the_poll_for_one_interval_at_most() -> 
     assert times(stage) == stage.polls
 
 
+def test_what_is_read_while_single_registers_keep_being_written_is_torn() -> None:
+    stage = Stage()
+    stage.writes_at(*(round(0.1 + 0.01 * i, 3) for i in range(250)))
+    stage.run(4.0)
+    assert [bad(record) for record in stage.records] == [None, TORN, TORN, None, None]
+    assert times(stage)[3] == pytest.approx(2.59 + 0.02)  # the last row is read as soon as it is whole
+    assert "write each row in one request" in stage.records[1].frame.detail
+    assert all(record.frame.words for record in stage.records)
+
+
+def test_whole_rows_are_not_torn_however_fast_they_follow_each_other() -> None:
+    stage = Stage()
+    for i in range(250):
+        stage.at(round(0.1 + 0.01 * i, 3), lambda: stage.poller.written(is_row=True))
+    stage.during = lambda poll: stage.poller.written(is_row=True) if poll % 2 else None
+    stage.run(4.0)
+    assert len(stage.records) >= 4
+    assert {bad(record) for record in stage.records} == {None}
+
+
+def test_a_whole_row_behind_pieces_makes_good_for_them() -> None:
+    stage = Stage(settle_s=0.5, interval_s=0.6)
+    stage.writes_at(0.1, 0.3, 0.65)
+    stage.at(0.66, lambda: stage.poller.written(is_row=True))
+    stage.run(1.0)
+    assert [bad(record) for record in stage.records] == [None, None]
+
+
 def test_a_long_settling_time_holds_up_the_poll_for_one_interval_at_most() -> None:
     stage = Stage(settle_s=60.0)
     stage.writes_at(0.5)
@@ -186,6 +220,7 @@ def test_writes_into_every_poll_do_not_silence_the_device() -> None:
     gaps = [b - a for a, b in zip([0.0, *times(stage)], [*times(stage), 5.0], strict=True)]
     assert max(gaps) <= 1.05
     assert len(stage.emitted) >= 4
+    assert {bad(record) for record in stage.records} == {TORN}
 
 
 # A device that fails.

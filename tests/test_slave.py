@@ -29,13 +29,14 @@ class Written:
     """A slave for the test, and how often it said that it was written to."""
 
     def __init__(self, datamap: DataMap, host: str = "127.0.0.1") -> None:
-        self.times = 0
+        self.times = self.rows = 0
         self.slave = EmbeddedSlave(host, 0, datamap, on_write=self._note)
         self.slave.start()
         self.port = self.slave.port
 
-    def _note(self) -> None:
+    def _note(self, is_row: bool) -> None:
         self.times += 1
+        self.rows += is_row
 
 
 @pytest.fixture
@@ -83,6 +84,22 @@ def test_the_same_row_written_again_is_a_write_too(hosted: Written) -> None:
     for _ in range(3):
         ask(hosted.port, write(0, [1, 2]))
     assert hosted.times == 3
+
+
+@pytest.mark.parametrize(
+    ("address", "count", "is_row"), [(0, 10, True), (0, 12, True), (0, 9, False), (1, 10, False), (4, 1, False)]
+)
+def test_only_a_write_of_all_tags_at_once_is_a_row(hosted: Written, address: int, count: int, is_row: bool) -> None:
+    ask(hosted.port, write(address, [7] * count))
+    assert (hosted.times, hosted.rows) == (1, int(is_row))
+
+
+@pytest.mark.parametrize("second", [Tag("y", 40), Tag("y", 0, "coil", "bit")])
+def test_a_map_that_takes_several_reads_has_no_row_in_one_write(second: Tag) -> None:
+    written = Written(DataMap((Tag("x", 0), second)))
+    assert ask(written.port, write(0, [7] * 42 if second.address else [7] * 2))[0] == 16
+    assert (written.times, written.rows) == (1, 0)
+    written.slave.stop()
 
 
 def test_twelve_registers_may_be_written_to_a_map_of_ten(hosted: Written) -> None:

@@ -23,6 +23,7 @@ from pyModbusTCP.server import DataBank, DataHandler, ModbusServer
 
 from ampedge.datamap import WRITABLE_TABLES, DataMap
 from ampedge.errors import AmpedgeError, InUseError, UsageError
+from ampedge.modbus.plan import plan_reads
 
 SPARE_REGISTERS = 8
 MOST_CONNECTIONS = 32
@@ -38,11 +39,14 @@ _REGISTER_WRITES = (6, 16)
 class EmbeddedSlave:
     """A Modbus TCP slave in this process for one data map; every register is zero until it is written.
 
-    `on_write` is called in the connection's thread after each accepted write and must return at once.
+    `on_write` is called in the connection's thread after each accepted write and must return at once; it is told
+    whether the write was a whole row, which one read of the map finds whole however fast they follow each other.
     `port` 0 takes any free port.
     """
 
-    def __init__(self, host: str, port: int, datamap: DataMap, *, on_write: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self, host: str, port: int, datamap: DataMap, *, on_write: Callable[[bool], None] = lambda _: None
+    ) -> None:
         unwritable = [tag.name for tag in datamap.tags if tag.table not in WRITABLE_TABLES]
         if unwritable:
             raise UsageError(
@@ -193,7 +197,7 @@ class _Server(ModbusServer):  # type: ignore[misc]
 class _MapHandler(DataHandler):  # type: ignore[misc]  # the library has no types
     """Takes writes inside the bank of the map and tells about each."""
 
-    def __init__(self, datamap: DataMap, on_write: Callable[[], None]) -> None:
+    def __init__(self, datamap: DataMap, on_write: Callable[[bool], None]) -> None:
         self._ranges = {table: _bank(datamap, table) for table in WRITABLE_TABLES}
         super().__init__(
             DataBank(
@@ -204,6 +208,8 @@ class _MapHandler(DataHandler):  # type: ignore[misc]  # the library has no type
             )
         )
         self._on_write = on_write
+        blocks = plan_reads(datamap).blocks
+        self._row = blocks[0] if len(blocks) == 1 else None
 
     def write_coils(self, address: int, bits_l: list[bool], srv_info: Any) -> Any:
         return self._write("coil", address, bits_l, super().write_coils, srv_info)
@@ -216,8 +222,13 @@ class _MapHandler(DataHandler):  # type: ignore[misc]  # the library has no type
         if address < start or address + len(data) > end:
             return DataHandler.Return(exp_code=EXP_DATA_ADDRESS)
         done = write(address, data, srv_info)
-        self._on_write()
+        self._on_write(self._is_row(table, address, address + len(data)))
         return done
+
+    def _is_row(self, table: str, start: int, end: int) -> bool:
+        if self._row is None or self._row.table != table:
+            return False
+        return start <= self._row.address and end >= self._row.address + self._row.count
 
 
 def _bank(datamap: DataMap, table: str) -> tuple[int, int]:

@@ -3,7 +3,8 @@
 Polls come at a fixed rate.
 Where we host the slave, a write is answered at once: when no further write follows for `settle_s`, a cycle
 runs, and the next poll is due one interval later.  While writes keep coming the poll waits, at most one
-interval, so that no row is read half written.
+interval, so that no row is read half written; what is read then may be half of one row and half of another, so it
+goes on as bad: torn.
 """
 
 import dataclasses
@@ -13,7 +14,7 @@ from typing import Protocol
 
 from ampedge.clock import Cadence, Clock
 from ampedge.modbus.source import Backoff
-from ampedge.records import Frame, Record
+from ampedge.records import Frame, Reason, Record
 
 _TURN_S = 5.0
 """How long a wait lasts at most, so that it can be told from a loop that hangs."""
@@ -56,6 +57,7 @@ class Poller:
         self._writes = 0
         self._first_write_s: float | None = None
         self._last_write_s = 0.0
+        self._piece_s = float("-inf")
         self._cadence = Cadence(interval_s, clock.monotonic())
         self._backoff = Backoff(max(1.0, interval_s), max(30.0, interval_s))
         self._retry_s = 0.0
@@ -75,10 +77,11 @@ class Poller:
         """Polls that were left out because the one before took too long."""
         return self._cadence.skipped
 
-    def written(self) -> None:
-        """Take note that a master has just written into the slave that we host."""
+    def written(self, *, is_row: bool = False) -> None:
+        """Take note that a master has just written into the slave that we host: a piece of a row, or a whole one."""
         with self._wake:
             self._last_write_s = self._clock.monotonic()
+            self._piece_s = float("-inf") if is_row else self._last_write_s
             if self._first_write_s is None:
                 self._first_write_s = self._last_write_s
             self._writes += 1
@@ -111,13 +114,15 @@ class Poller:
         with self._wake:
             writes, first_write_s = self._writes, self._first_write_s
             self._first_write_s = None
+        begun_s = self._clock.monotonic()
         frame = self._source.poll()
         self.polls += 1
         now_s = self._clock.monotonic()
         with self._wake:
             if self._stopping:  # whoever goes on with this device counts its events from where they stood
                 return
-            if self._writes != writes:  # a write came in between: the row may be half old
+            is_torn = begun_s < self._piece_s + self._settle_s
+            if self._writes != writes or is_torn:  # the row may be half old
                 began_s = first_write_s if first_write_s is not None else now_s
                 late = now_s >= began_s + self._interval_s
                 self._first_write_s = now_s if late else began_s
@@ -127,7 +132,7 @@ class Poller:
             self._cadence = _moved(self._cadence, now_s)
         elif self._failure is None:
             self._cadence.take(now_s)
-        self._hand_on(frame, now_s)
+        self._hand_on(self._torn(frame) if is_torn and frame.failure is None else frame, now_s)
 
     def _wait_until_due(self) -> bool:
         with self._wake:
@@ -152,6 +157,13 @@ class Poller:
             self._backoff.reset()
             self._cadence = _moved(self._cadence, now_s)
         self._emit(self._run(frame))
+
+    def _torn(self, frame: Frame) -> Frame:
+        detail = (
+            f"Single registers are written without a pause of {1000 * self._settle_s:g} ms for {self._interval_s:g} s, "
+            "so no row is known to be whole: write each row in one request, or pause behind it."
+        )
+        return dataclasses.replace(frame, bad=(Reason.TORN,) * len(frame.words), detail=detail)
 
     def _failed_now(self, frame: Frame) -> Frame:
         return dataclasses.replace(frame, time_s=self._clock.time(), monotonic_s=self._clock.monotonic())

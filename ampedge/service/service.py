@@ -278,9 +278,9 @@ class Service:
             started.callback(slave.stop)
         logger.info(sentence)
 
-    def _written(self) -> None:
+    def _written(self, is_row: bool) -> None:
         for loop in self.devices:
-            loop.poller.written()
+            loop.poller.written(is_row=is_row)
 
     def _stop(self) -> None:
         """Stop polling, write what is left, say `offline`, all within about two seconds."""
