@@ -4,9 +4,10 @@ from pathlib import Path
 
 from ampedge.config import Config
 from ampedge.datamap import DataMap
-from ampedge.errors import ModelRefusedError, UsageError
+from ampedge.errors import ConfigError, ModelRefusedError, UsageError, did_you_mean
 from ampedge.model.bundle import Bundle, agree, check_signature, find_bundle, load_bundle
 from ampedge.model.keeper import Keeper
+from ampedge.mqtt import tls
 from ampedge.samples import BUNDLE, shipped
 
 
@@ -24,12 +25,36 @@ def site_bundle(
     if keeper is None:
         return load_bundle(path, verify_key=key), f"Using {path} ({how})."
 
-    def fits(bundle: Bundle) -> None:
-        for device in config.devices:
-            if device.datamap is not None:
-                agree(bundle, device.datamap)
+    return keeper.choose(path, verify_key=key, how=how, fits=lambda bundle: check_tags(config, bundle), running=running)
 
-    return keeper.choose(path, verify_key=key, how=how, fits=fits, running=running)
+
+def check_start(config: Config, bundle: Bundle) -> None:
+    """Raise what keeps `serve` from starting with this config and this model, and can be known before it is tried.
+
+    That is ModelRefusedError for tags that do not fit, and ConfigError.
+    """
+    check_tags(config, bundle)
+    normal_label(config, bundle)
+    config.password()
+    tls.context(config.mqtt)
+
+
+def check_tags(config: Config, bundle: Bundle) -> None:
+    """Raise ModelRefusedError where a device has other tags than the model was made for."""
+    for device in config.devices:
+        if device.datamap is not None:
+            agree(bundle, device.datamap)
+
+
+def normal_label(config: Config, bundle: Bundle) -> str:
+    """The healthy state: the config's, else the bundle's; raises ConfigError where it is no class."""
+    given = config.settings.decision.normal_label
+    if given is not None and given not in bundle.classes:
+        raise ConfigError(
+            f"decision.normal_label: {given!r} is not a class of {bundle.path}.",
+            did_you_mean(given, bundle.classes) or f"Its classes: {', '.join(bundle.classes)}.",
+        )
+    return given or bundle.manifest.normal_label
 
 
 def next_bundle(config: Config, keeper: Keeper, running: Bundle) -> tuple[Bundle, str]:

@@ -3,11 +3,13 @@
 import io
 import json
 import re
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ from ampedge.cli import service
 from ampedge.cli.app import app
 from ampedge.config import load_config
 from ampedge.errors import (
+    AmpedgeError,
     ConfigError,
     InUseError,
     ModelRefusedError,
@@ -26,10 +29,12 @@ from ampedge.errors import (
     UsageError,
 )
 from ampedge.model.bundle import load_bundle, pack_bundle, sign_bundle
+from ampedge.model.keeper import Keeper
 from ampedge.samples import BUNDLE, CONFIG, shipped
 from ampedge.systemd.machine import this_machine
 from ampedge.systemd.relocation import relocated
 from tests.support.bundles import tiny_bundle
+from tests.support.certificates import Authority
 from tests.support.fake_system import FakeSystem
 from tests.support.keys import make_keys
 from tests.support.parts import needed
@@ -245,27 +250,37 @@ def test_it_does_not_run_as_root(system: FakeSystem, run: Run) -> None:
         run("install", "--yes", "--user", "root")
 
 
+@pytest.fixture
+def open_place() -> Iterator[Path]:
+    """A directory in which every user of this machine can read."""
+    with tempfile.TemporaryDirectory() as made:
+        Path(made).chmod(0o755)
+        yield Path(made)
+
+
 def test_files_that_the_service_cannot_read_are_copied_and_the_others_stay(
-    system: FakeSystem, run: Run, tmp_path: Path
+    system: FakeSystem, run: Run, tmp_path: Path, open_place: Path
 ) -> None:
-    for name in ("cert.pem", "pw", "verify.pem"):
-        Path(name).write_text(f"the {name}")
-    private = tmp_path / "key.pem"
-    private.write_text("for few")
+    authority = Authority(tmp_path / "authority")
+    certificate, private = authority.issue("edge")
+    shutil.copy(authority.ca_file, open_place / "ca.pem")
+    (open_place / "ca.pem").chmod(0o644)
+    shutil.copy(certificate, "cert.pem")
     private.chmod(0o600)
+    Path("pw").write_text("the pw")
     write_config(
-        f'[mqtt]\ntls = true\nca_file = "/etc/passwd"\ncert_file = "cert.pem"\nkey_file = "{private}"\n'
+        f'[mqtt]\ntls = true\nca_file = "{open_place}/ca.pem"\ncert_file = "cert.pem"\nkey_file = "{private}"\n'
         'username = "pi"\npassword_file = "pw"\n[log]\nfile = "logs/edge.log"\n'
     )
     run("install", "--yes")
     etc, mqtt = system.root / "etc/ampedge", installed(system)["mqtt"]
-    assert mqtt["ca_file"] == "/etc/passwd"
+    assert mqtt["ca_file"] == f"{open_place}/ca.pem"
     assert mqtt["cert_file"] == "/etc/ampedge/ampedge.cert.pem"
     assert mqtt["key_file"] == "/etc/ampedge/ampedge.key.pem"
     assert mqtt["password_file"] == "/etc/ampedge/ampedge.password"
     assert installed(system)["log"]["file"] == "/var/log/ampedge/edge.log"
-    assert (etc / "ampedge.cert.pem").read_text() == "the cert.pem"
-    assert (etc / "ampedge.key.pem").read_text() == "for few"
+    assert (etc / "ampedge.cert.pem").read_bytes() == certificate.read_bytes()
+    assert (etc / "ampedge.key.pem").read_bytes() == private.read_bytes()
     assert mode(etc / "ampedge.key.pem") == 0o640
     assert "chown root:ampedge /etc/ampedge/ampedge.key.pem" in system.ran
     load_config(etc / "ampedge.toml", environment={})
@@ -502,6 +517,80 @@ def test_restart_and_reload_check_the_config_first(system: FakeSystem, run: Run,
     with pytest.raises(ConfigError):
         run(verb)
     assert system.ran[calls:] == []
+
+
+def changed(config: Path, old: str, new: str) -> None:
+    text = config.read_text("utf-8")
+    assert old in text
+    config.write_text(text.replace(old, new, 1), "utf-8")
+
+
+def other_tags(config: Path) -> None:
+    changed(config, 'name = "plate_voltage"', 'name = "anode"')
+
+
+def no_password_file(config: Path) -> None:
+    changed(config, "\n[mqtt]\n", '\n[mqtt]\npassword_file = "/etc/ampedge/none"\n')
+
+
+def no_certificate(config: Path) -> None:
+    changed(config, "\n[mqtt]\n", '\n[mqtt]\ntls = true\nca_file = "/etc/ampedge/none"\n')
+
+
+def no_such_label(config: Path) -> None:
+    changed(config, "\n[decision]\n", '\n[decision]\nnormal_label = "healty"\n')
+
+
+def damaged_model(config: Path) -> None:
+    model = config.with_suffix(".ampedge")
+    model.write_bytes(model.read_bytes()[:-9])
+
+
+def no_model(config: Path) -> None:
+    config.with_suffix(".ampedge").unlink()
+
+
+@pytest.mark.parametrize(
+    ("fault", "error", "said"),
+    [
+        (other_tags, ModelRefusedError, "was made for other tags"),
+        (no_password_file, ConfigError, r"mqtt\.password_file: .*/etc/ampedge/none has no first line"),
+        (no_certificate, ConfigError, r"mqtt\.ca_file: .*/etc/ampedge/none cannot be read"),
+        (no_such_label, ConfigError, "'healty' is not a class"),
+        (damaged_model, ModelRefusedError, "is refused"),
+        (no_model, UsageError, "There is no model at"),
+    ],
+)
+def test_what_would_keep_it_from_starting_leaves_it_alone(
+    system: FakeSystem, run: Run, fault: Callable[[Path], None], error: type[AmpedgeError], said: str
+) -> None:
+    run("install", "--yes")
+    Path("ampedge.toml").unlink()
+    fault(system.root / "etc/ampedge/ampedge.toml")
+    calls = len(system.ran)
+    for command in ("restart", "reload", "install --yes"):
+        with pytest.raises(error, match=said):
+            run(*command.split())
+    assert system.ran[calls:] == []
+
+
+def test_what_would_keep_it_from_starting_is_not_installed(system: FakeSystem, run: Run) -> None:
+    Path("empty").touch()
+    for lines in ('[decision]\nnormal_label = "healty"\n', '[mqtt]\npassword_file = "empty"\n'):
+        write_config(lines)
+        with pytest.raises(ConfigError):
+            run("install", "--yes")
+    assert system.ran == []
+
+
+def test_a_bad_model_with_a_last_good_copy_does_not_hold_up_a_restart(system: FakeSystem, run: Run) -> None:
+    run("install", "--yes")
+    model = system.root / "etc/ampedge/ampedge.ampedge"
+    Keeper(system.root / "var/lib/ampedge").keep(load_bundle(model), model)
+    damaged_model(system.root / "etc/ampedge/ampedge.toml")
+    calls = len(system.ran)
+    run("restart")
+    assert system.ran[calls] == "systemctl restart ampedge.service"
 
 
 def journal(*messages: object, **fields: object) -> str:

@@ -139,14 +139,14 @@ def uninstall(
 
 
 def _tell(verb: str, name: str) -> None:
-    from ampedge.systemd.installing import check_installed_config
+    from ampedge.systemd.installing import check_installed
     from ampedge.systemd.state import ask, check_ours, sentences
 
     machine = _machine()
     machine.check_systemd()
     check_ours(machine, name)
     machine.check_root()
-    check_installed_config(machine, name)
+    check_installed(machine, name)
     machine.run("systemctl", verb, f"{name}.service")
     for line in sentences(name, ask(machine, name)):
         typer.echo(line)

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 
 from ampedge.config import Config
 from ampedge.doctor.finding import Finding, ok, problem, warning
-from ampedge.errors import AmpedgeError, ConfigError, did_you_mean
-from ampedge.model.bundle import Bundle, agree, load_bundle
+from ampedge.errors import AmpedgeError
+from ampedge.model.bundle import Bundle, load_bundle
 from ampedge.model.keeper import Keeper
-from ampedge.site_map import model_path, site_bundle, verify_key
+from ampedge.site_map import check_tags, model_path, normal_label, site_bundle, verify_key
 
 
 def look(config: Config) -> tuple[Bundle | None, list[Finding]]:
@@ -15,10 +15,8 @@ def look(config: Config) -> tuple[Bundle | None, list[Finding]]:
     try:
         path, how = model_path(config)
         bundle = load_bundle(path, verify_key=verify_key(config))
-        for device in config.devices:
-            if device.datamap is not None:
-                agree(bundle, device.datamap)
-        _normal_label(config, bundle)
+        check_tags(config, bundle)
+        normal_label(config, bundle)
     except AmpedgeError as error:
         return _last_good(config), [problem("model", error)]
     manifest = bundle.manifest
@@ -38,15 +36,6 @@ def _signature(config: Config, bundle: Bundle) -> str:
     if config.settings.verify_key is not None:
         return f"signed, as {config.settings.verify_key} proves"
     return "signed, which nobody checks without verify_key" if bundle.signed else "not signed"
-
-
-def _normal_label(config: Config, bundle: Bundle) -> None:
-    given = config.settings.decision.normal_label
-    if given is not None and given not in bundle.classes:
-        raise ConfigError(
-            f"decision.normal_label: {given!r} is not a class of {bundle.path}.",
-            did_you_mean(given, bundle.classes) or f"Its classes: {', '.join(bundle.classes)}.",
-        )
 
 
 def _rolled_back(config: Config, bundle: Bundle) -> Iterator[Finding]:

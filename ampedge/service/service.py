@@ -10,7 +10,7 @@ from types import TracebackType
 
 from ampedge.clock import Clock, SystemClock, synchronised
 from ampedge.config import EMBEDDED_BROKER, Config, Device
-from ampedge.errors import AmpedgeError, ConfigError, UsageError, did_you_mean
+from ampedge.errors import AmpedgeError, UsageError
 from ampedge.log import logger
 from ampedge.model.bundle import Bundle
 from ampedge.mqtt.identity import client_id
@@ -19,6 +19,7 @@ from ampedge.service.delivery import Delivery
 from ampedge.service.device import Brain, DeviceLoop, brain_for
 from ampedge.service.hosting import hosts_slave
 from ampedge.service.supervisor import STALLED_S, Supervisor
+from ampedge.site_map import normal_label
 from ampedge.store.event_log import EventLog
 from ampedge.store.schema import FILE_NAME, refuse_newer
 from ampedge.store.state_dir import StateDirectory
@@ -292,17 +293,6 @@ class Service:
         late += self.supervisor.stop(self.delivery, timeout_s=until_s - self.clock.monotonic())
         if late:
             logger.warning("Stopped without waiting for %s.", ", ".join(late))
-
-
-def normal_label(config: Config, bundle: Bundle) -> str:
-    """The healthy state: the config's, else the bundle's; raises ConfigError where it is no class."""
-    given = config.settings.decision.normal_label
-    if given is not None and given not in bundle.classes:
-        raise ConfigError(
-            f"decision.normal_label: {given!r} is not a class of {bundle.path}; "
-            f"{did_you_mean(given, bundle.classes) or 'its classes: ' + ', '.join(bundle.classes)}",
-        )
-    return given or bundle.manifest.normal_label
 
 
 def _told(config: Config) -> tuple[object, ...]:

@@ -3,14 +3,15 @@
 import shlex
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ampedge.config import DEFAULT_FILE, EMBEDDED_BROKER, Config, load_config
 from ampedge.errors import InUseError, UsageError
 from ampedge.files import replaced_file
-from ampedge.model.bundle import SUFFIX, Bundle, agree, pack_bundle
-from ampedge.site_map import site_bundle
+from ampedge.model.bundle import SUFFIX, Bundle, pack_bundle
+from ampedge.model.keeper import Keeper
+from ampedge.site_map import check_start, site_bundle
 from ampedge.systemd.machine import Machine, checked_name
 from ampedge.systemd.relocation import relocated
 from ampedge.systemd.unit import Unit, is_ours, old_unit_notes, retire, text_of, units_of
@@ -84,10 +85,20 @@ def secrets_path(name: str) -> str:
     return f"{PLACE}/{name}.env"
 
 
-def check_installed_config(machine: Machine, name: str) -> None:
-    """Raise ConfigError where the service would not start with its config as it is now."""
+def installed_config(machine: Machine, name: str) -> Config:
+    """The config of an installed service as it is now, with its paths as they are found from here.
+
+    Raises ConfigError.
+    """
     file = machine.at(config_path(name))
-    load_config(file, environment=service_environment(machine, name))
+    return _from_here(machine, name, load_config(file, environment=service_environment(machine, name)))
+
+
+def check_installed(machine: Machine, name: str) -> None:
+    """Raise ConfigError, UsageError, ModelRefusedError where the service would not start with what it has now."""
+    config = installed_config(machine, name)
+    bundle, _ = site_bundle(config, Keeper(config.state_dir))
+    check_start(config, bundle)
 
 
 def plan(
@@ -103,13 +114,10 @@ def plan(
         raise UsageError("A service that talks to a network is not run as root.", "Leave out --user.")
     installed = machine.at(config_path(name))
     file = file or next((found for found in (Path(DEFAULT_FILE), installed) if found.is_file()), Path(DEFAULT_FILE))
-    if model is None and file == installed and machine.at(_model_path(name)).exists():
-        model = str(machine.at(_model_path(name)))
     config = load_config(file, {"model": model}, environment=service_environment(machine, name))
-    bundle, which = site_bundle(config)
-    for device in config.devices:
-        if device.datamap is not None:
-            agree(bundle, device.datamap)
+    readable = _from_here(machine, name, config) if file == installed else config
+    bundle, which = site_bundle(readable)
+    check_start(readable, bundle)
     paths, files = _placed(machine, config, bundle, name)
     low_port = _hosts_low_port(config, is_local)
     unit = Unit(
@@ -176,6 +184,21 @@ def _steps(machine: Machine, unit: Unit, entry: list[str] | None, files: list[Wr
     yield Command(("systemctl", "daemon-reload"))
     yield Command(("systemctl", "enable", unit.service))
     yield Command(("systemctl", "restart", unit.service))
+
+
+def _from_here(machine: Machine, name: str, config: Config) -> Config:
+    """The config of the service with its absolute paths as they are found from here."""
+    settings, mqtt = config.settings, config.settings.mqtt
+
+    def found(path: str | None) -> str | None:
+        return str(machine.at(path)) if path is not None and Path(path).is_absolute() else path
+
+    files = {key: found(getattr(mqtt, key)) for key in ("ca_file", "cert_file", "key_file", "password_file")}
+    places = {"verify_key": settings.verify_key, "state_dir": settings.state_dir or f"/var/lib/{name}"}
+    if config.source("model") != "flag":
+        places["model"] = settings.model
+    update = {key: found(path) for key, path in places.items()}
+    return replace(config, settings=settings.model_copy(update={**update, "mqtt": mqtt.model_copy(update=files)}))
 
 
 def _placed(machine: Machine, config: Config, bundle: Bundle, name: str) -> tuple[dict[str, str], list[Write]]:
