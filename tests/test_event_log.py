@@ -16,6 +16,7 @@ from ampedge.store import retention
 from ampedge.store.database import Database
 from ampedge.store.event_log import Counts, EventLog
 from ampedge.store.ledger import LIVE_S, MAX_EXPOSED
+from ampedge.store.trouble import Unwritable
 from ampedge.wire import rfc3339
 from tests.support.store import DEVICE, Store, announced, event, sequences
 from tests.support.waiting import wait_until
@@ -592,16 +593,22 @@ def test_streams_leave_with_their_rows(tmp_path: Path) -> None:
 # --- without a directory
 
 
-def test_without_a_directory_everything_is_in_memory(tmp_path: Path) -> None:
+def test_without_a_directory_everything_is_in_memory_until_it_can_be_used(tmp_path: Path) -> None:
+    def hold() -> None:
+        if not tmp_path.exists():
+            raise Unwritable("its directory cannot be used: gone")
+
+    tmp_path.rmdir()
     clock = FakeClock()
-    log = EventLog(None, boot="boot-1", clock=clock, max_bytes=200_000)
+    log = EventLog(tmp_path, boot="boot-1", clock=clock, hold=hold)
+    log._ledger._memory_bytes = 200_000
     log.open()
-    assert log.problem == "There is no state directory: events are kept in memory only."
+    assert "its directory cannot be used: gone" in str(log.problem)
     for sequence in range(1000):
-        log.append(DEVICE, sequence, clock.time(), event(sequence, filler=300))
+        row_id = log.append(DEVICE, sequence, clock.time(), event(sequence, filler=300))
         if sequence % 3 == 0 and sequence < 300:
-            log.sent(sequence + 1)
-            log.acknowledged(sequence + 1)
+            log.sent(row_id)
+            log.acknowledged(row_id)
         if sequence % 100 == 99:
             clock.advance(5)
             log.commit(reachable=False)
@@ -610,17 +617,25 @@ def test_without_a_directory_everything_is_in_memory(tmp_path: Path) -> None:
     assert counts.delivered == 100
     assert counts.produced == counts.delivered + counts.dropped + counts.waiting
     assert counts.dropped > 0
+    assert log.unwritten == counts.waiting
     clock.advance(5)
-    stored = log.waiting(10_000)
-    (said,) = announced(stored)
+    stored = log.waiting(100)
+    (said,) = announced(stored)  # nothing on disk could take it back
     assert said["reason"] == "memory_full"
     assert said["count"] == counts.dropped
     for row in stored:
         log.sent(row.id)
         log.acknowledged(row.id)
-    assert log.waiting(10) == []
-    assert log.counts == Counts(produced=1000, delivered=1000 - counts.dropped, dropped=counts.dropped)
     assert log.may_replay() == MAX_EXPOSED
+    tmp_path.mkdir()
+    clock.advance(5)
+    log.commit(reachable=True)
+    assert (log.problem, log.unwritten) == (None, 0)
+    log.close()
+    log = EventLog(tmp_path, boot="boot-2", clock=clock)
+    log.open()
+    assert log.counts == Counts(1000, 199, counts.dropped, counts.waiting - 99)
+    assert len(log.waiting(10_000)) == counts.waiting - 99
     log.close()
 
 

@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import re
 import shutil
 import signal
 import socket
@@ -374,13 +375,50 @@ def test_events_survive_a_broker_that_is_away_and_a_kill(tmp_path: Path, mosquit
     assert all(event["replayed"] for event in old)
 
 
-def test_without_a_place_for_its_state_it_goes_on_loudly(tmp_path: Path, mosquitto: Mosquitto) -> None:
-    (tmp_path / "taken").write_text("a file")
-    options = ("--state-dir", tmp_path / "taken")
-    with MosquittoSub(mosquitto.port, "amp/#") as sub, Serve(tmp_path, *options, broker=mosquitto.port) as serve:
+def test_without_a_place_for_its_state_it_goes_on_loudly_until_there_is_one(
+    tmp_path: Path, mosquitto: Mosquitto
+) -> None:
+    place = tmp_path / "ampedge-state"
+    place.write_text("a file")
+    with MosquittoSub(mosquitto.port, "amp/#") as sub, Serve(tmp_path, broker=mosquitto.port) as serve:
         serve.write(*GOLDEN)
         wait_until(lambda: "healthy" in sub.on("amp/inference"), what="a label")
-        assert "in memory only" in serve.log
+        assert "its directory cannot be used: File exists" in serve.log
+        assert "File exists" in status(tmp_path)["log"]["problem"]
+        place.unlink()
+        wait_until((place / "events.db").exists, 20, what="the event log")
+        wait_until(lambda: status(tmp_path)["log"]["problem"] is None, what="the trouble to be over")
+        wait_until((place / "status.sock").exists, 20, what="the socket in its place")
+        assert status(tmp_path)["state_dir"] == str(place)
+        second = run_cli("serve", "--port", free_port(), cwd=tmp_path, timeout_s=20)
+        assert second.returncode == 7
+        assert serve.stop() == 0
+        assert "wait for the broker" in serve.log
+
+
+def test_what_could_neither_be_delivered_nor_written_is_said_at_the_end(tmp_path: Path) -> None:
+    (tmp_path / "ampedge-state").write_text("a file")
+    with Serve(tmp_path, broker=free_port(), ready="cannot be used") as serve:
+        wait_until(lambda: status(tmp_path)["log"]["waiting"] > 0, what="an event")
+        assert serve.stop() == 0
+    (count,) = re.findall(r"Stopped after (\d+) events; \1 are lost", serve.log)
+    assert f"{count} events could neither be delivered nor written and are lost." in serve.log
+
+
+def test_a_log_of_a_newer_version_that_turns_up_later_is_refused_and_left_alone(tmp_path: Path) -> None:
+    state, hidden = tmp_path / "ampedge-state", tmp_path / "hidden"
+    with Serve(tmp_path, ready="Reading") as serve:
+        assert serve.stop() == 0
+    _newer(state / "events.db")
+    before = (state / "events.db").read_bytes()
+    state.rename(hidden)
+    state.write_text("a file")
+    with Serve(tmp_path, ready="cannot be used") as serve:
+        state.unlink()
+        hidden.rename(state)
+        assert serve.process.wait(20) == 2
+    assert "newer" in serve.log
+    assert (state / "events.db").read_bytes() == before
 
 
 def test_a_log_of_a_newer_version_is_refused_and_left_alone(tmp_path: Path) -> None:

@@ -77,11 +77,6 @@ def test_where_all_is_well_nothing_is_told() -> None:
         ),
         (replace(WELL, log=replace(LOG, problem="The disk is full.")), "The disk is full."),
         (
-            replace(WELL, log=LogState(None)),
-            "Events are kept in memory only: what waits is lost when the service ends.",
-        ),
-        (replace(WELL, log=LogState(None, problem="The card is read-only.")), "The card is read-only."),
-        (
             replace(WELL, time_synced=False, started="1970-01-01T00:00:09.000Z"),
             "The clock of this machine is years behind, so the times of events are wrong.",
         ),

@@ -16,6 +16,7 @@ import pytest
 from ampedge.errors import InUseError
 from ampedge.store import state_dir
 from ampedge.store.state_dir import LOCK_NAME, StateDirectory, holder
+from ampedge.store.trouble import Unwritable
 
 HOLD = """
 import sys
@@ -98,16 +99,49 @@ def test_a_holder_that_has_not_written_its_number_yet(tmp_path: Path, monkeypatc
 
 
 @pytest.mark.parametrize("where", ["/proc/ampedge", "file/state", "file"])
-def test_without_a_directory_the_service_goes_on(
-    tmp_path: Path, where: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr(state_dir.logger, "propagate", True)
+def test_without_a_directory_the_service_goes_on_and_takes_it_as_soon_as_it_can(tmp_path: Path, where: str) -> None:
     (tmp_path / "file").write_text("in the way")
-    with StateDirectory(tmp_path / where) as state:
+    path = tmp_path / where
+    with StateDirectory(path) as state:
         assert state.path is None
-        assert "kept in memory only" in str(state.problem)
-    assert "kept in memory only" in caplog.text
-    assert holder(tmp_path / where) is None
+        with pytest.raises(Unwritable, match="its directory cannot be used: "):
+            state.hold()
+        assert holder(path) is None
+        if where != "/proc/ampedge":
+            (tmp_path / "file").unlink()
+            state.hold()
+            assert state.path == path
+            assert holder(path) == os.getpid()
+    assert holder(path) is None
+
+
+def test_a_directory_that_another_service_has_taken_meanwhile_is_left_to_it(tmp_path: Path) -> None:
+    path = tmp_path / "state"
+    path.write_text("in the way")
+    with StateDirectory(path) as state:
+        path.unlink()
+        with another_service(path) as other:
+            with pytest.raises(Unwritable, match=f"in use by process {other.pid}$"):
+                state.hold()
+            assert state.path is None
+            assert holder(path) == other.pid
+        state.hold()
+        assert holder(path) == os.getpid()
+
+
+@pytest.mark.parametrize("what", ["directory", "lock"])
+def test_a_lock_that_was_deleted_is_taken_anew(tmp_path: Path, what: str) -> None:
+    path = tmp_path / "state"
+    with StateDirectory(path) as state:
+        (path / LOCK_NAME).unlink()
+        if what == "directory":
+            path.rmdir()
+        assert state.path is None
+        state.hold()
+        assert state.path == path
+        assert holder(path) == os.getpid()
+        with pytest.raises(InUseError), StateDirectory(path):
+            pytest.fail("two services hold it")
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
@@ -116,7 +150,8 @@ def test_a_directory_that_may_not_be_written(tmp_path: Path) -> None:
     try:
         with StateDirectory(tmp_path) as state:
             assert state.path is None
-            assert "Permission denied" in str(state.problem)
+            with pytest.raises(Unwritable, match="Permission denied"):
+                state.hold()
     finally:
         tmp_path.chmod(0o700)
 

@@ -1,9 +1,12 @@
 """The status socket: who connects gets the snapshot, and nobody can hold the service up."""
 
+import contextlib
 import json
 import os
+import shutil
 import socket
 import stat
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,6 +15,7 @@ from typing import Any
 import pytest
 
 from ampedge.errors import UnreachableError
+from ampedge.service import status as status_module
 from ampedge.service.status import NAME, StatusSocket, read_status
 from tests.support.waiting import wait_until
 
@@ -109,11 +113,59 @@ def test_a_bug_in_the_snapshot_ends_neither_the_socket_nor_the_service(
         assert read_status(tmp_path) == document()
 
 
-@pytest.mark.parametrize("directory", [None, "missing", "file"])
-def test_where_there_can_be_no_socket_the_service_goes_on_without(tmp_path: Path, directory: str | None) -> None:
+@pytest.mark.parametrize("where", ["missing", "file", "killed"])
+def test_where_there_can_be_no_file_the_service_can_be_asked_all_the_same(tmp_path: Path, where: str) -> None:
+    directory = tmp_path / where
     (tmp_path / "file").touch()
-    with StatusSocket(None if directory is None else tmp_path / directory, document) as status:
+    if where == "killed":
+        directory.mkdir()
+        with socket.socket(socket.AF_UNIX) as left:
+            left.bind(str(directory / NAME))
+    with pytest.raises(UnreachableError):
+        read_status(directory)
+    with StatusSocket(directory, document, held=lambda: False):
+        assert read_status(directory) == document()
+    assert (directory / NAME).exists() == (where == "killed"), "it is not ours"
+    with pytest.raises(UnreachableError):
+        read_status(directory)
+
+
+def answers(directory: Path) -> bool:
+    with contextlib.suppress(UnreachableError):
+        return read_status(directory) == document()
+    return False
+
+
+def test_the_socket_is_made_where_it_belongs_as_soon_as_that_can_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(status_module, "LOOK_S", 0.05)
+    directory = tmp_path / "state"
+    with StatusSocket(directory, document, held=directory.exists):
+        for _ in range(2):
+            assert read_status(directory) == document()
+            directory.mkdir()
+            wait_until((directory / NAME).exists, what="the socket to be there")
+            assert read_status(directory) == document()
+            shutil.rmtree(directory)
+            wait_until(lambda: answers(directory), what="the socket without a file")
+
+
+def test_a_socket_without_a_file_answers_its_own_user_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with StatusSocket(tmp_path, document, held=lambda: False):
+        monkeypatch.setattr(status_module, "_peer", lambda _: 4_000_000_000)
+        with pytest.raises(UnreachableError):
+            read_status(tmp_path)
+
+
+def test_where_there_can_be_no_socket_at_all_the_service_goes_on_without(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "platform", "darwin")
+    with StatusSocket(tmp_path / "missing", document) as status:
         assert status.alive
+        with pytest.raises(UnreachableError, match="No service runs"):
+            read_status(tmp_path / "missing")
 
 
 def test_a_system_without_such_sockets_has_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

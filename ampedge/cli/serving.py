@@ -86,8 +86,8 @@ def run(load: Load) -> None:
         output = Output(stack, config, boot)
         service = stack.enter_context(Service(config, bundle, boot=boot))
         models = ModelWatch(service, Keeper(config.state_dir), said)
-        status = StatusSocket(service.state.path, lambda: observe(service, models).as_dict())
-        stack.enter_context(status)
+        state, document = service.state, lambda: observe(service, models).as_dict()
+        stack.enter_context(StatusSocket(state.wanted, document, held=lambda: state.path is not None))
         watch, watchdog = BrokerWatch(), Watchdog(service)
         notify.ready()
         while not signals.stop:
@@ -103,8 +103,9 @@ def run(load: Load) -> None:
                 raise service.failed
         notify.stopping()
     produced, log = sum(loop.events for loop in service.devices), service.log
-    waiting = "" if log.problem else f"; {log.counts.waiting} wait for the broker"  # with trouble, the log has told it
-    logger.info("Stopped after %d events%s.", produced, waiting)
+    kept, lost = log.counts.waiting - log.unwritten, log.unwritten
+    left = f"{kept} wait for the broker" if log.usable else f"{lost} are lost"  # what waits on the disk is not known
+    logger.info("Stopped after %d events; %s.", produced, left)
 
 
 def reload(service: Service, models: ModelWatch, output: Output, load: Load) -> None:

@@ -74,12 +74,14 @@ class Delivery:
 
     def run(self) -> None:
         """Commit and replay until told to stop, then write what is left and close the file."""
+        try:
+            self._run()
+        except AmpedgeError as error:  # it may show long after the start, when the disk is there
+            self.refused = error
+
+    def _run(self) -> None:
         if not self._opened:
-            try:
-                self.log.open()
-            except AmpedgeError as error:
-                self.refused = error
-                return
+            self.log.open()
             self._opened = True
         while self._wait():
             if self._hurried or self._clock.monotonic() >= self.log.due_s():

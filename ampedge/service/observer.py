@@ -39,7 +39,7 @@ def observe(service: Service, models: ModelWatch) -> Snapshot:
             in_flight=publisher.in_flight,
         ),
         log=LogState(
-            path=None if log.path is None else str(log.path.absolute()),
+            path=str(log.path.absolute()),
             produced=counts.produced,
             delivered=counts.delivered,
             dropped=counts.dropped,

@@ -65,9 +65,10 @@ class Service:
             self.started_s = self.clock.monotonic()
             store = self.config.settings.store
             self.log = EventLog(
-                self.state.path,
+                self.state.wanted,
                 boot=self.boot,
                 clock=self.clock,
+                hold=self.state.hold,
                 commit_s=store.commit_s,
                 max_bytes=int(store.max_mb * 1e6),
                 keep_s=store.keep_days * 86400,
@@ -291,6 +292,8 @@ class Service:
         self.delivery.hurry()
         self.publisher.stop(_STOP_BROKER_S)
         late += self.supervisor.stop(self.delivery, timeout_s=until_s - self.clock.monotonic())
+        if lost := self.log.unwritten:
+            logger.error("%d events could neither be delivered nor written and are lost.", lost)
         if late:
             logger.warning("Stopped without waiting for %s.", ", ".join(late))
 

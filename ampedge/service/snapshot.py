@@ -58,12 +58,12 @@ class MqttState:
 
 @dataclass(frozen=True, slots=True)
 class LogState:
-    """The event log: produced = delivered + dropped + waiting; `path` is None where it is in memory only.
+    """The event log: produced = delivered + dropped + waiting.
 
     `oldest_age_s` is the age of the oldest event that waits, those in flight among them.
     """
 
-    path: str | None
+    path: str
     produced: int = 0
     delivered: int = 0
     dropped: int = 0
@@ -129,7 +129,7 @@ def problems(snapshot: Snapshot) -> list[str]:
     return [
         *(sentence for device in snapshot.devices for sentence in _of_device(device, snapshot.uptime_s)),
         *_of_broker(snapshot.mqtt, snapshot.log),
-        *_of_log(snapshot.log),
+        *([] if snapshot.log.problem is None else [snapshot.log.problem]),
         *_of_rest(snapshot),
     ]
 
@@ -155,13 +155,6 @@ def _of_broker(mqtt: MqttState, log: LogState) -> Iterator[str]:
         if age_s is None or age_s > SILENT_S:
             since = "" if age_s is None else f" for {in_words(age_s)}"
             yield f"The broker at {mqtt.broker} has acknowledged nothing{since}, and {log.waiting} events wait."
-
-
-def _of_log(log: LogState) -> Iterator[str]:
-    if log.problem is not None:
-        yield log.problem
-    elif log.path is None:
-        yield "Events are kept in memory only: what waits is lost when the service ends."
 
 
 def _of_rest(snapshot: Snapshot) -> Iterator[str]:

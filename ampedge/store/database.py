@@ -75,6 +75,12 @@ class Database:
         self._waiting = cursor.waiting
         return cursor, [row_id for (row_id,) in announced if row_id in cursor.waiting]
 
+    def latest_boot(self) -> str | None:
+        """Which start of a service was the last to write events, None before any."""
+        with mapped():
+            latest = self._connection.execute("SELECT boot FROM streams ORDER BY id DESC LIMIT 1").fetchone()
+        return None if latest is None else latest[0]
+
     def close(self) -> None:
         """Close the file, whether that works or not; what was committed is in it."""
         import sqlite3

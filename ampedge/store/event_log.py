@@ -6,6 +6,7 @@ Everything that other threads call touches memory only; the disk is the business
 
 import threading
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from ampedge.clock import Clock
@@ -14,7 +15,7 @@ from ampedge.records import EVENT, Stored
 from ampedge.store.announcements import Origin
 from ampedge.store.cursor import Cursor
 from ampedge.store.database import Database
-from ampedge.store.ledger import MAX_EXPOSED, MEMORY_BYTES, Batch, Counts, Ledger
+from ampedge.store.ledger import MAX_EXPOSED, Batch, Counts, Ledger
 from ampedge.store.rescue import rescue, take_place
 from ampedge.store.reserve import Reserve
 from ampedge.store.retention import Limits, Shed
@@ -43,10 +44,11 @@ class EventLog:
 
     def __init__(
         self,
-        directory: Path | None,
+        directory: Path,
         *,
         boot: str,
         clock: Clock,
+        hold: Callable[[], None] = lambda: None,
         commit_s: float = 60.0,
         max_bytes: int = 512_000_000,
         keep_s: float = 90 * 86400.0,
@@ -55,7 +57,10 @@ class EventLog:
         self.on_progress: Callable[[], None] = lambda: None
         """Called now and then while a damaged file is rescued, which may take minutes."""
 
-        self._path = None if directory is None else directory / FILE_NAME
+        self.path = directory / FILE_NAME
+        """The file, whether it can be used or not."""
+
+        self._hold = hold
         self._boot = boot
         self._clock = clock
         self._commit_s = commit_s
@@ -63,16 +68,15 @@ class EventLog:
         self._keep_s = keep_s
         self._time_is_believed = time_is_believed
         self._lock = threading.Lock()
-        self._ledger = (
-            Ledger(memory_only=True, memory_bytes=min(MEMORY_BYTES, max_bytes)) if directory is None else Ledger()
-        )
+        self._ledger = Ledger()
         self._database: Database | None = None
         self._taken_over = False
+        self._writers: set[str | None] = {None, boot}
         self._reachable = True
         self._committed_s = clock.monotonic()
-        self._trouble = Trouble(f"The event log {self._path}")
+        self._trouble = Trouble(f"The event log {self.path}")
         self._damage: str | None = None
-        self._reserve = Reserve(self._path or Path(FILE_NAME))
+        self._reserve = Reserve(self.path)
         self._crowded = False
         self._ahead = 0
         self._waiting_s: float | None = None
@@ -117,25 +121,28 @@ class EventLog:
     @property
     def problem(self) -> str | None:
         """The latest trouble with the store in a sentence, None while all is well."""
-        if self._path is None:
-            return "There is no state directory: events are kept in memory only."
-        crowded = (
-            f"Another program has been reading {self._path} for so long that it grows and grows: end that program."
-        )
+        crowded = f"Another program has been reading {self.path} for so long that it grows and grows: end that program."
         return self._trouble.problem or (crowded if self._crowded else self._damage)
 
     @property
-    def path(self) -> Path | None:
-        """The file, None where everything is in memory."""
-        return self._path
+    def usable(self) -> bool:
+        """Whether the file could be used at the last attempt."""
+        return self._trouble.problem is None
+
+    @property
+    def unwritten(self) -> int:
+        """How many events are in memory only: what a kill of this moment would take."""
+        with self._lock:
+            return sum(row.kind == EVENT and row.id in self._ledger.waiting for row in self._ledger.fresh.values())
 
     @property
     def size_bytes(self) -> int:
-        """What the file takes on the disk, its journal included."""
-        if self._path is None:
-            return 0
-        files = (self._path, self._path.with_name(f"{self._path.name}-wal"))
-        return sum(file.stat().st_size for file in files if file.exists())
+        """What the file takes on the disk, its journal included; 0 where it cannot be looked at."""
+        size_bytes = 0
+        for file in (self.path, self.path.with_name(f"{self.path.name}-wal")):
+            with suppress(OSError):
+                size_bytes += file.stat().st_size
+        return size_bytes
 
     @property
     def oldest_s(self) -> float | None:
@@ -149,11 +156,10 @@ class EventLog:
 
     def open(self) -> None:
         """Open the file, or set it aside, or do without for now; raises UsageError for a newer version's."""
-        if self._path is not None:
-            try:
-                self._opened()
-            except Unwritable as error:
-                self._trouble.begin(error, self._clock.monotonic())
+        try:
+            self._opened()
+        except Unwritable as error:
+            self._trouble.begin(error, self._clock.monotonic())
 
     def due_s(self) -> float:
         """Monotonic time of the next commit: after `commit_s`, and within five seconds for what has not arrived."""
@@ -162,8 +168,6 @@ class EventLog:
         often_s = min(self._commit_s, _AWAY_S)
         due_s = self._committed_s + (self._commit_s if self._reachable else often_s)
         with self._lock:
-            if self._path is None:
-                return due_s
             much, oldest_s = self._ledger.much, self._ledger.oldest_s
         if oldest_s is not None:
             due_s = min(due_s, oldest_s + often_s)
@@ -173,20 +177,15 @@ class EventLog:
         """Write what is new; without `durable` only how far the broker is, which a power cut may take back."""
         now_s = self._clock.monotonic()
         self._reachable = reachable
-        if self._path is None:
-            with self._lock:
-                self._ledger.forget_delivered()
-            self._committed_s = now_s
-        elif self._trouble.retry_s is None or now_s >= self._trouble.retry_s:
+        if self._trouble.retry_s is None or now_s >= self._trouble.retry_s:
             self._attempt(reachable=reachable, durable=durable)
 
     def waiting(self, limit: int) -> list[Stored]:
         """The oldest rows that wait and are not on their way, in order of id; none that was appended just now."""
         while True:
             with self._lock:
-                ids = list(
-                    self._ledger.next_waiting(limit, now_s=self._clock.monotonic(), on_disk=self._database is not None)
-                )
+                now_s, on_disk = self._clock.monotonic(), self._database is not None
+                ids = list(self._ledger.next_waiting(limit, now_s=now_s, on_disk=on_disk, usable=self.usable))
                 fresh = {row_id: self._ledger.fresh[row_id] for row_id in ids if row_id in self._ledger.fresh}
             try:
                 found = self._read(row_id for row_id in ids if row_id not in fresh)
@@ -208,21 +207,15 @@ class EventLog:
 
     def may_replay(self) -> int:
         """How many more rows may be replayed before the next commit."""
-        if self._path is None or self._trouble.problem is not None or self._crowded:
+        if self._trouble.problem is not None or self._crowded:
             return MAX_EXPOSED
         with self._lock:
             return max(0, MAX_EXPOSED - self._ledger.exposed)
 
     def close(self) -> None:
         """Commit what there is and close the file."""
-        if self._path is None:
-            return
         self._attempt(reachable=False, durable=True)
         self._close_file()
-        with self._lock:
-            lost = sum(row.kind == EVENT and row.id in self._ledger.waiting for row in self._ledger.fresh.values())
-        if lost:
-            logger.error("%d events could neither be delivered nor written and are lost.", lost)
 
     def _note_oldest(self) -> float | None:
         """Since when the oldest row waits; to be asked while it is in memory, because the disk does not know."""
@@ -257,17 +250,19 @@ class EventLog:
 
     def _opened(self, *, damage: Damaged | None = None) -> Database:
         """The file; with `damage` it is opened anew, as far as it can be rescued."""
-        assert self._path is not None
+        self._hold()
         if damage is not None:
             self._close_file()
         if self._database is None:
-            database = Database(self._path, self._boot)
+            database = Database(self.path, self._boot)
             try:
-                take_place(self._path, self._clock.time())
+                take_place(self.path, self._clock.time())
                 try:
                     if damage is not None:
                         raise damage
                     cursor, announced = database.open(check=not self._taken_over)
+                    if self._taken_over and database.latest_boot() not in self._writers:
+                        raise Unwritable("another service has written to it: restart this one to use it again")
                 except Damaged as error:
                     database.close()
                     cursor, announced = self._rescued(database, error)
@@ -277,6 +272,7 @@ class EventLog:
             if not self._taken_over:
                 with self._lock:
                     self._ahead = self._ledger.take_over(cursor, announced)
+                self._writers.add(database.latest_boot())
                 self._taken_over = True
             database.ahead = self._ahead
             self._database = database

@@ -60,15 +60,14 @@ class Batch:
 class Ledger:
     """Rows up to `committed` are on disk; `fresh` ones are to be written, in place of what is there where need be."""
 
-    def __init__(self, *, memory_bytes: int = MEMORY_BYTES, memory_only: bool = False) -> None:
-        self.last = self.committed = 0 if memory_only else BEFORE_OPEN
+    def __init__(self, *, memory_bytes: int = MEMORY_BYTES) -> None:
+        self.last = self.committed = BEFORE_OPEN
         self.produced = self.delivered = self.dropped = 0
         self.waiting = Ranges()
         self.fresh: dict[int, Row] = {}
         self.fresh_bytes = 0
         self.changed = False
         self._memory_bytes = memory_bytes
-        self._memory_only = memory_only
         self._in_flight: set[int] = set()
         self._exposed: set[int] = set()
         self._announced: set[int] = set()
@@ -166,13 +165,17 @@ class Ledger:
         self._put(said.row())
         self._said[row_id] = said
 
-    def next_waiting(self, limit: int, *, now_s: float, on_disk: bool) -> Iterator[int]:
-        """The oldest ids that wait, are not on their way and are nobody's any more."""
+    def next_waiting(self, limit: int, *, now_s: float, on_disk: bool, usable: bool = True) -> Iterator[int]:
+        """The oldest ids that wait, are not on their way and are nobody's any more.
+
+        An announcement is told when it is on disk, because a kill would take it back; without a `usable` disk a kill
+        takes the events that it is about as well.
+        """
         number = self.waiting.first if on_disk else self.waiting.first_from(self.committed + 1)
         while number is not None and limit > 0:
             row = self.fresh.get(number)
             since_s = self._young.get(number, -LIVE_S) if row is None else row.since_s
-            unsaid = row is not None and row.kind == DROPPED and not self._memory_only  # it might be taken back
+            unsaid = row is not None and row.kind == DROPPED and (usable or number <= self.committed)
             if number not in self._in_flight and not unsaid and now_s - since_s >= LIVE_S:
                 yield number
                 limit -= 1
@@ -247,11 +250,6 @@ class Ledger:
         self._cut, self._cut_bytes = None, 0
         self.changed = True
 
-    def forget_delivered(self) -> None:
-        """Without a disk nothing is history."""
-        for row_id in [row_id for row_id in self.fresh if row_id not in self.waiting]:
-            self._remove(row_id)
-
     def take_over(self, cursor: Cursor, announced: Iterable[int]) -> int:
         """What an earlier life of the log left on disk, its ids as they are there; what they are ahead of ours."""
         early = self.last > BEFORE_OPEN
@@ -294,7 +292,7 @@ class Ledger:
         """
         room = MAX_EXPOSED - sum(row_id <= self.committed for row_id in self._in_flight)
         for row in self.fresh.values():
-            if row.id > self.committed and row.id in self.waiting and row.kind == EVENT:
+            if row.id > self.committed and row.id in self.waiting:
                 room -= row.id in self._in_flight or now_s - row.since_s < LIVE_S
                 if room < 0:
                     return row.id - 1

@@ -739,6 +739,29 @@ def test_a_file_that_is_taken_away_is_made_anew(store: Store) -> None:
     assert store.log.counts == Counts(produced=6, dropped=5, waiting=1)
 
 
+def test_a_log_that_another_service_has_written_to_meanwhile_is_left_to_it(store: Store) -> None:
+    """Its ids are not ours: what waits here would take the place of what waits there."""
+    store.kept(3)
+    for path in store.directory.iterdir():
+        path.unlink()
+    other = EventLog(store.directory, boot="boot-2", clock=store.clock)
+    other.open()
+    other.append(DEVICE, 0, store.clock.time(), event(0, boot="boot-2"))
+    other.close()
+    store.append(2, first=3)
+    for _ in range(3):
+        store.clock.advance(RETRY_S)
+        store.log.commit(reachable=True)
+        assert store.log.problem is not None
+    assert "another service has written to it: restart this one" in str(store.log.problem)
+    assert sequences(store.waiting()) == [3, 4]
+    assert store.log.unwritten == 2
+    other = EventLog(store.directory, boot="boot-3", clock=store.clock)
+    other.open()
+    assert [json.loads(row.payload)["boot"] for row in other.waiting(10)] == ["boot-2"]
+    other.close()
+
+
 def test_rows_that_cannot_be_read_now_are_read_later(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     store.kept(3)
     store.append(1, first=3)
