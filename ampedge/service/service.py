@@ -24,9 +24,9 @@ from ampedge.store.event_log import EventLog
 from ampedge.store.schema import FILE_NAME, refuse_newer
 from ampedge.store.state_dir import StateDirectory
 
-_STOP_POLLS_S = 0.4
-_STOP_BROKER_S = 0.8
-_STOP_S = 1.6
+_STOP_POLLS_S = 0.3
+_STOP_BROKER_S = 0.7
+_STOP_S = 1.3
 """For all of the stop; what polls and broker leave of it is the log's."""
 _SYNC_S = 1.0
 _JUMP_S = 60.0
