@@ -22,6 +22,7 @@ from tests.support.scripted_slave import Answer, ScriptedSlave, exception, regis
 FOUR = laid_out(["a", "b", "c", "d"])  # 8 registers
 PARKED_S = 300.0
 LONGEST_S = 25.0
+TWO_BLOCKS = DataMap((Tag("near", 0), Tag("far", 100)))
 CONFIGURATION, FAILURE, AWAY = Reason.CONFIGURATION_ERROR, Reason.DEVICE_FAILURE, Reason.NO_COMMUNICATION
 
 
@@ -457,6 +458,87 @@ def test_a_connection_that_the_device_closed_is_opened_again_and_only_a_long_idl
     frame = device.poll(idle_s)
     assert (frame.failure, frame.settling) == (None, settles)
     assert device.slave.connections == 2
+
+
+def restarting(device: Callable[[], Polled], *, at: int) -> Answer:
+    """A device that answers request number `at` and ends the connection with it, in good order."""
+
+    def answer(frame: bytes) -> bytes | None:
+        slave = device().slave
+        if len(slave.requests) <= at or slave.connections > 1:
+            return answering(frame)
+        slave.requests.pop()  # it closes before it looks at this one
+        return None
+
+    return answer
+
+
+@pytest.mark.parametrize("settle_s", [0.0, 5.0])
+@pytest.mark.parametrize("interval_s", [0.1, 5.0, 60.0])
+def test_words_from_before_and_after_a_restart_never_leave_as_good(
+    polled: Callable[..., Polled], interval_s: float, settle_s: float
+) -> None:
+    device = polled(restarting(lambda: device, at=5), TWO_BLOCKS, reconnect_settle_s=settle_s)
+    frames = [device.poll(interval_s) for _ in range(4)]
+    assert [frame.failure for frame in frames] == [None] * 4
+    assert device.slave.connections == 2
+    assert [frame.settling for frame in frames] == [False, False, True, interval_s < settle_s]
+
+
+@pytest.mark.parametrize("interval_s", [1.0, 5.0, 6.0, 3600.0])
+def test_a_connection_that_was_kept_as_long_before_was_not_closed_for_being_idle(
+    polled: Callable[..., Polled], interval_s: float
+) -> None:
+    device = polled(restarting(lambda: device, at=3), reconnect_settle_s=5.0)
+    assert [device.poll(interval_s).settling for _ in range(4)] == [False, False, False, True]
+
+
+def test_a_device_that_always_closes_what_is_idle_never_settles(polled: Callable[..., Polled]) -> None:
+    def once_each(frame: bytes) -> bytes | None:
+        device.slave.answer = hang_up
+        return answering(frame)
+
+    def hang_up(frame: bytes) -> None:
+        device.slave.answer = once_each
+
+    device = polled(once_each, reconnect_settle_s=5.0)
+    assert not any(device.poll(60).settling for _ in range(5))
+    assert device.slave.connections == 5
+
+
+def test_a_poll_that_took_long_does_not_make_the_silence_after_it_longer(polled: Callable[..., Polled]) -> None:
+    def slow_then_away(frame: bytes) -> bytes:
+        device.clock.advance(20)
+        device.slave.answer = lambda frame: None if device.slave.connections == 1 else answering(frame)
+        return answering(frame)
+
+    device = polled(slow_then_away, reconnect_settle_s=5.0)
+    device.poll()
+    assert device.poll(1).settling
+
+
+def test_closing_after_each_poll_hides_no_restart_within_one(polled: Callable[..., Polled]) -> None:
+    def closing(frame: bytes) -> bytes | None:
+        asked = len(device.slave.requests)
+        return None if asked == 4 and device.slave.connections == 2 else answering(frame)
+
+    device = polled(closing, TWO_BLOCKS, close_after_poll=True)
+    assert [device.poll(1).settling for _ in range(3)] == [False, True, False]
+
+
+def test_a_device_that_closes_after_each_answer_never_settles(polled: Callable[..., Polled]) -> None:
+    served: list[int] = []
+
+    def one_each(frame: bytes) -> bytes | None:
+        if device.slave.connections in served:
+            return None
+        served.append(device.slave.connections)
+        return answering(frame)
+
+    device = polled(one_each, TWO_BLOCKS, reconnect_settle_s=5.0, close_after_poll=True)
+    frames = [device.poll(1) for _ in range(3)]
+    assert [(frame.failure, frame.bad, frame.settling) for frame in frames] == [(None, (), False)] * 3
+    assert device.slave.connections == 6
 
 
 def test_a_unit_behind_a_gateway_settles_too(polled: Callable[..., Polled]) -> None:

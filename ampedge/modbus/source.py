@@ -16,6 +16,8 @@ from ampedge.records import Frame, Reason, Words
 
 _IDLE_S = 5.0
 """A connection that is closed sooner was not closed for being idle."""
+_AS_LONG, _SLACK_S = 1.1, 0.1
+"""A silence is as long as another one up to this factor and this much."""
 _POLL_S = 25.0
 """A poll asks no further after this: it is to end before it looks like one that hangs, and to be of one moment."""
 _BUSY_S = 0.1
@@ -38,7 +40,8 @@ class ModbusSource:
     | any other | bad: device_failure | is asked again in the next poll, then after 1 to 30 s |
 
     `check` is a register and its content: while that is another, nothing that the device says is believed.
-    For `reconnect_settle_s` after a device that was lost has come back, its frames say `settling`.
+    For `reconnect_settle_s` after a device that was lost has come back, its frames say `settling`; so does a frame in
+    which words from before and after a restart may meet.
     A poll that has taken 25 s, or `interval_s` where that is more, asks no further: the tags that are left are bad
     (no_communication), and the next poll begins with them.  `on_request` is called before each request.
     """
@@ -68,7 +71,10 @@ class ModbusSource:
         self.read_by(datamap)
         self._pause = threading.Condition()
         self._answered_s: float | None = None
-        self._opened = 0
+        self._exchanged_s = float("-inf")
+        self._kept_s = float("-inf")
+        self._polled_over: int | None = None
+        self._was_restarted = False
         self._is_lost = False
         self._settled_s = float("-inf")
 
@@ -87,6 +93,7 @@ class ModbusSource:
     def poll(self) -> Frame:
         """One frame now."""
         time_s, now_s = self._clock.time(), self._clock.monotonic()
+        self._was_restarted, self._polled_over = False, None
         try:
             if self._check is not None:
                 self._verify(self._check, now_s)
@@ -101,19 +108,12 @@ class ModbusSource:
                 self.master.close()
         if bad and None not in bad:
             return self._failed(time_s, now_s, next(reason for reason in _WORST_FIRST if reason in bad), detail)
-        if self._is_lost or self.master.connection.opened != self._opened:
-            self._welcome(now_s)
-        self._answered_s = now_s
-        return Frame(self._device, time_s, words, None, detail, now_s, now_s < self._settled_s, bad)
-
-    def _welcome(self, now_s: float) -> None:
-        """A device that was lost has come back, or is asked over a new connection: it may have been started anew."""
-        if self._answered_s is not None:
-            was_idle = self._close_after_poll or now_s - self._answered_s >= _IDLE_S
-            if self._is_lost or not was_idle:
-                self._settled_s = now_s + self._settle_s
+        if self._answered_s is not None and (self._is_lost or self._was_restarted):
+            self._settled_s = now_s + self._settle_s
         self._is_lost = False
-        self._opened = self.master.connection.opened
+        self._answered_s = now_s
+        is_mixed = self._was_restarted and self.master.connection.opened != self._polled_over
+        return Frame(self._device, time_s, words, None, detail, now_s, is_mixed or now_s < self._settled_s, bad)
 
     def _failed(self, time_s: float, now_s: float, reason: Reason, detail: str) -> Frame:
         self._is_lost = True
@@ -174,16 +174,36 @@ class ModbusSource:
         """The words of a block from a device that may be busy for a moment."""
         self._asked = block
         for _ in range(_BUSY_RETRIES):
-            self._on_request()
             try:
-                return self.master.read_block(block)
+                return self._exchange(block)
             except ExceptionReply as error:
                 if error.code not in BUSY or not self._has_time(begun_s, self.master.timeout_s - _BUSY_S):
                     raise
             with self._pause:
                 self._clock.wait(self._pause, _BUSY_S)
+        return self._exchange(block)
+
+    def _exchange(self, block: Block) -> Words:
+        """The answer to one request; takes note of a connection that the device ended before it."""
         self._on_request()
-        return self.master.read_block(block)
+        connection = self.master.connection
+        opened = connection.opened if connection.is_open else None
+        silent_s = self._clock.monotonic() - self._exchanged_s
+        try:
+            return self.master.read_block(block)
+        finally:
+            if connection.is_open:  # it answered
+                if connection.opened == opened:
+                    self._kept_s = max(self._kept_s, silent_s)
+                elif opened is not None and not self._may_close(silent_s):
+                    self._was_restarted = True
+                self._polled_over = self._polled_over or connection.opened
+                self._exchanged_s = self._clock.monotonic()
+
+    def _may_close(self, silent_s: float) -> bool:
+        """Whether a device that runs on may end a connection on which nothing was said for so long."""
+        is_short = silent_s < _IDLE_S and not self._close_after_poll  # some do after each answer
+        return not is_short and silent_s > _AS_LONG * self._kept_s + _SLACK_S
 
     def _has_time(self, begun_s: float, limit_s: float) -> bool:
         """Whether a poll that began then has taken less than this."""
