@@ -282,11 +282,12 @@ def test_a_device_that_is_away_from_the_start_is_said_to_be() -> None:
     assert stage.emitted == [(0, AWAY), (3, None)]
 
 
-def test_a_device_polled_seldom_is_not_tried_more_often_when_it_fails() -> None:
-    stage = Stage(interval_s=120.0, heartbeat_s=1000.0)
-    stage.outcome = failing(0, 1000)
-    stage.run(500.0)
-    assert stage.polls == [0, 120, 240, 360, 480]
+@pytest.mark.parametrize("interval_s", [0.1, 20.0, 3600.0])
+def test_a_device_that_fails_is_tried_again_soon_however_seldom_it_is_polled(interval_s: float) -> None:
+    stage = Stage(interval_s=interval_s, heartbeat_s=1000.0)
+    stage.outcome = failing(0, 70)
+    stage.run(91.05)
+    assert stage.polls == [0, 1, 3, 7, 15, 31, 61, 91]
 
 
 def test_a_poll_that_times_out_counts_its_wait_from_its_end() -> None:

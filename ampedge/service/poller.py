@@ -59,7 +59,7 @@ class Poller:
         self._last_write_s = 0.0
         self._piece_s = float("-inf")
         self._cadence = Cadence(interval_s, clock.monotonic())
-        self._backoff = Backoff(max(1.0, interval_s), max(30.0, interval_s))
+        self._backoff = Backoff()
         self._retry_s = 0.0
         self._failure: Record | None = None
         self._emitted_s = 0.0
