@@ -15,7 +15,8 @@ from ampedge.records import DROPPED, EVENT
 from ampedge.store import retention
 from ampedge.store.database import Database
 from ampedge.store.event_log import Counts, EventLog
-from ampedge.store.ledger import LIVE_S, MAX_EXPOSED
+from ampedge.store.ledger import LIVE_S, MAX_EXPOSED, Ledger
+from ampedge.store.rows import Row
 from ampedge.store.trouble import Unwritable
 from ampedge.wire import rfc3339
 from tests.support.store import DEVICE, Store, announced, event, sequences
@@ -76,6 +77,51 @@ def test_a_live_row_belongs_to_its_maker_for_a_moment(store: Store) -> None:
     assert store.log.waiting(10) == []  # on its way
     store.log.returned([row_id])
     assert [row.id for row in store.log.waiting(10)] == [row_id]
+
+
+def test_what_is_held_lets_the_others_pass_until_its_topic_is_released(store: Store) -> None:
+    ids = store.kept(8)
+    for row_id in ids[:3] + ids[5:6]:
+        store.log.held(row_id, "a")
+    store.log.held(ids[3], "b")
+    assert [row.id for row in store.waiting(2)] == [ids[4], ids[6]]
+    assert store.log.counts.waiting == 8
+    assert store.log.released("a", all_of_it=False)
+    assert [row.id for row in store.waiting(2)] == [ids[0], ids[4]]
+    assert not store.log.released("a", all_of_it=True)
+    assert [row.id for row in store.waiting(9)] == ids[:3] + ids[4:]
+    assert not store.log.released("b", all_of_it=False), "that was the last one"
+    assert [row.id for row in store.waiting(9)] == ids
+
+
+def test_what_is_dropped_while_it_is_held_is_announced_nevertheless(tmp_path: Path) -> None:
+    store = Store(tmp_path, max_bytes=200_000)
+    for begin in range(0, 1000, 50):
+        for row_id in store.append(50, first=begin, filler=500):
+            store.log.held(row_id, "a")
+        store.clock.advance(60)
+        store.log.commit(reachable=False)
+    dropped = store.log.counts.dropped
+    assert dropped > 100
+    assert [said["count"] for said in announced(store.waiting())] == [dropped]
+    assert store.log.released("a", all_of_it=False)
+    assert sequences(store.waiting()[1:]) == [dropped], "the oldest that is left"
+    store.close()
+
+
+def test_many_that_are_held_between_others_hold_nothing_up() -> None:
+    ledger = Ledger(memory_only=True)
+    for row_id in range(1, 100_001):
+        ledger.append(Row(row_id, EVENT, DEVICE, "boot", row_id, 0.0, b"", 0.0))
+        if row_id % 2:
+            ledger.held(row_id, "a")
+        else:
+            ledger.acknowledged(row_id)
+        if row_id % 20 == 0:
+            assert list(ledger.next_waiting(5, now_s=LIVE_S, on_disk=True)) == []
+    assert len(list(ledger._held["a"].pairs())) == 1
+    assert ledger.released("a", all_of_it=False)
+    assert list(ledger.next_waiting(5, now_s=LIVE_S, on_disk=True)) == [1]
 
 
 def test_a_live_row_belongs_to_its_maker_though_it_is_committed_meanwhile(store: Store) -> None:

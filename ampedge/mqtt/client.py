@@ -68,10 +68,7 @@ class Client(paho.Client):
 
     def fits(self, topic: str, payload: bytes) -> bool:
         """Whether the broker takes a message of QoS 1 of this size."""
-        if self.largest is None:
-            return True
-        body = 2 + len(topic.encode()) + 2 + 1 + len(payload)
-        return 1 + _length_bytes(body) + body <= self.largest
+        return self.largest is None or packet_bytes(topic, payload) <= self.largest
 
     def has_more(self) -> bool:
         """Whether bytes have come that the system does not know of, since they have already been taken from it."""
@@ -148,6 +145,12 @@ class Client(paho.Client):
         if opened is not None and option is not None:
             with contextlib.suppress(OSError):
                 cast(socket.socket, opened).setsockopt(socket.IPPROTO_TCP, option, value)
+
+
+def packet_bytes(topic: str, payload: bytes) -> int:
+    """The size of a message of QoS 1 as brokers count it: the whole packet, with the properties of MQTT 5."""
+    body = 2 + len(topic.encode()) + 2 + 1 + len(payload)
+    return 1 + _length_bytes(body) + body
 
 
 def _dialled(host: str, port: int) -> socket.socket:

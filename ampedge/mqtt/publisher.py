@@ -3,18 +3,17 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import paho.mqtt.client as paho
 from paho.mqtt.reasoncodes import ReasonCode
 
 from ampedge.log import logger
-from ampedge.mqtt.client import Client
+from ampedge.mqtt.client import Client, packet_bytes
 from ampedge.mqtt.connection import VERSIONS, Connection, Hooks
 from ampedge.mqtt.receipts import Receipts
 from ampedge.mqtt.refusals import Refusals
 from ampedge.mqtt.retries import End
-from ampedge.mqtt.suspects import Suspects
+from ampedge.mqtt.suspects import Sent, Suspects
 from ampedge.mqtt.topics import device_topic, dropped_topic, event_topic, label_topic, service_topic
 from ampedge.records import DROPPED, Stored
 from ampedge.settings import MqttSection
@@ -31,7 +30,7 @@ ONLINE = b"online"
 OFFLINE = b"offline"
 
 _TOO_LARGE_SAID = "too large"
-_ASIDE_SAID = "aside"
+_ASIDE_SAID = "aside "
 _QUOTA_EXCEEDED = 0x97
 
 
@@ -44,20 +43,13 @@ class _Topics:
     dropped: str
 
 
-class _Sent(NamedTuple):
-    """A row, or with `row_id` None a state, that waits for its acknowledgement."""
-
-    row_id: int | None
-    topic: str
-    at_s: float
-
-
 class Publisher:
     """Publishes over one connection that is kept up in the background; no method waits for the broker but `stop`.
 
     It queues nothing: what cannot be sent now stays with the caller's log, and so does what was sent but not
     acknowledged when the connection was lost.
-    Only rows that the broker may not be able to take are kept here for a while, at most ten of them.
+    Only rows that the broker may not be able to take are kept here for a while, at most ten of them; what is like
+    them the log holds until they have been tried.
     `acknowledged_s` is the monotonic time of the last acknowledgement of a row.
     `on_change` is called where it may be worth trying again: after a connection or its loss, and after
     acknowledgements while rows are replayed or were turned away; it must return at once.
@@ -74,16 +66,17 @@ class Publisher:
         self._status_topic = service_topic(mqtt)
         self._topics = {device: _topics(mqtt, device) for device in devices}
         self._states: dict[str, bytes] = {}
-        self._out: dict[int, _Sent] = {}
+        self._out: dict[int, Sent] = {}
         self._rows = 0
         self._replays: set[int] = set()
         self._returning: list[int] = []
         self._suspects = Suspects()
+        self._held: set[str] = set()
         self._trial: int | None = None
         self._making_room = False
         self._tried_s = float("-inf")
         self._accused: int | None = None
-        self._blamable: list[int] = []
+        self._blamable: list[Sent] = []
         self._refusals = Refusals()
         self._taken_s: dict[str, float] = {}
         self._taken_here = False
@@ -155,7 +148,8 @@ class Publisher:
         """
         with self._connection.lock:
             topics = self._of(device)
-            client = self._room(topics.event)
+            suspect = self._suspects.is_one(row_id, topics.event, packet_bytes(topics.event, event))
+            client = None if suspect else self._room(topics.event)
             if client is None:
                 self._send_label(topics.label, label)
                 return False
@@ -169,14 +163,21 @@ class Publisher:
         return sent
 
     def replay(self, stored: Stored) -> bool:
-        """Send a row of the log again (QoS 1), an event marked as replayed; False where there is no room now."""
+        """Send a row of the log again (QoS 1), an event marked as replayed; False where there is no room now.
+
+        A row that is not to be sent now is kept aside or held, so that the next may be.
+        """
         with self._connection.lock:
+            if self._connection.client is None or self._stopping:
+                return False
             topic, payload = self._message(stored)
+            suspect = self._suspects.is_one(stored.id, topic, packet_bytes(topic, payload))
+            if suspect or self._refusals.pause(topic):
+                self._put_aside(stored, topic, suspect=suspect)
+                return True
             client = self._room(topic, replayed=True)
             if client is None:
                 return False
-            if self._suspects.is_one(stored.id):
-                return self._put_aside(stored)
             sent = self._send(client, topic, payload, stored.id, replayed=True)
             self._write_on(client)
         return sent
@@ -211,6 +212,7 @@ class Publisher:
         with self._connection.lock:
             aside, self._suspects.aside = self._suspects.aside, {}
             self._return(list(aside))
+            self._release(*self._held)
 
     def _of(self, device: str) -> _Topics:
         """The topics of a device; one that waits in the log may no longer be in the config."""
@@ -275,7 +277,7 @@ class Publisher:
         mid = self._publish(client, topic, payload, retain=False)
         if mid is None:
             return False
-        self._out[mid] = _Sent(row_id, topic, time.monotonic())
+        self._out[mid] = Sent(row_id, topic, packet_bytes(topic, payload), time.monotonic())
         self._rows += 1
         return True
 
@@ -285,7 +287,7 @@ class Publisher:
         self._refusals.tried(topic)
         mid = self._publish(client, topic, state, retain=True)
         if mid is not None:
-            self._out[mid] = _Sent(None, topic, time.monotonic())
+            self._out[mid] = Sent(None, topic, 0, time.monotonic())
 
     def _publish(self, client: Client, topic: str, payload: bytes, *, retain: bool) -> int | None:
         """The message id; None where this very write found the connection lost."""
@@ -299,9 +301,13 @@ class Publisher:
     def _up(self, client: Client) -> None:
         if self._out:
             self._down(End.SILENT)  # it failed when it was due
-        if self._connection.retries.at_once:
+        at_once = self._connection.retries.at_once
+        if at_once:
             self._blame()
-        self._blamable, self._accused = [], None
+        cleared = self._suspects.connected(at_once=at_once)
+        if cleared is not None:
+            self._return(cleared)
+            self._release(*self._held)
         self._return([])
         self._refusals.withdraw(_TOO_LARGE_SAID)
         self._taken_here = False
@@ -311,7 +317,8 @@ class Publisher:
         self._changed = True
 
     def _down(self, end: End) -> None:
-        rows = [sent.row_id for sent in self._out.values() if sent.row_id is not None]
+        sent = list(self._out.values())
+        rows = [each.row_id for each in sent if each.row_id is not None]
         self._out.clear()
         self._rows = 0
         self._replays.clear()
@@ -320,10 +327,10 @@ class Publisher:
         now_s = time.monotonic()
         known = now_s - self._refusals.latest_s <= PROMPT_S  # Mosquitto 2.0.11 ends the connection after a refusal
         in_time = self._accused is None or (self._taken_here and now_s - self._tried_s <= PROMPT_S)
-        self._blamable = rows if in_time and not known and end in (End.CLOSED, End.BLAMED) else []
+        self._blamable = sent if in_time and not known and end in (End.CLOSED, End.BLAMED) else []
+        self._return([row_id for row_id in rows if row_id not in self._suspects.aside])
         if end is End.BLAMED:
             self._blame()
-        self._return([row_id for row_id in rows if row_id not in self._suspects.aside])
         self._changed = True
         self._settled.notify_all()
 
@@ -373,7 +380,7 @@ class Publisher:
         if sent is None:
             return
         if sent.row_id is not None:
-            self._verdict(sent.row_id, sent.topic, code)
+            self._verdict(sent.row_id, sent, code)
         elif code.is_failure:
             self._refusals.refused(sent.topic, code)
         elif self._refusals.sentences:
@@ -384,11 +391,11 @@ class Publisher:
         elif self._contradicted and (client := self._connection.client) is not None:
             self._contradict(client)
 
-    def _verdict(self, row_id: int, topic: str, code: ReasonCode) -> None:
+    def _verdict(self, row_id: int, sent: Sent, code: ReasonCode) -> None:
         if code.is_failure:
-            self._refuse(row_id, topic, code)
+            self._refuse(row_id, sent.topic, code)
         else:
-            self._take(row_id, topic)
+            self._take(row_id, sent)
         self._rows -= 1
         if row_id in self._replays or self._turned_away:
             self._replays.discard(row_id)
@@ -396,17 +403,20 @@ class Publisher:
             self._turned_away = False
             self._changed = True
 
-    def _take(self, row_id: int, topic: str) -> None:
+    def _take(self, row_id: int, sent: Sent) -> None:
         self._receipts.acknowledged(row_id)
-        self.acknowledged_s = self._taken_s[topic] = time.monotonic()
+        self.acknowledged_s = self._taken_s[sent.topic] = time.monotonic()
         self._taken_here = True
-        self._suspects.settled(row_id)
+        doubted = self._suspects.taken(row_id, sent.topic, sent.size)
         if self._refusals.sentences:
-            self._relieve(topic)
-            self._end_trial(row_id)
+            self._relieve(sent.topic)
+            if doubted:
+                self._release(sent.topic)
+            self._end_trial(row_id, sent.topic)
 
     def _relieve(self, topic: str) -> None:
         if self._refusals.taken(topic):
+            self._release(topic)
             self._changed = True
 
     def _refuse(self, row_id: int, topic: str, code: ReasonCode) -> None:
@@ -416,38 +426,68 @@ class Publisher:
             self._reject(row_id, REFUSED_BY_BROKER)
         elif row_id not in self._suspects.aside:
             self._return([row_id])
-        self._end_trial(row_id)
+        self._end_trial(row_id, topic)
 
     def _reject(self, row_id: int, reason: str) -> None:
         self._receipts.rejected(row_id, reason)
-        self._suspects.settled(row_id)
-        self._note_aside()
+        self._suspects.given_up(row_id)
 
     def _blame(self) -> None:
         """The connection was lost over what was on its way, for the broker itself was and is well."""
-        if self._accused is None:
+        accused = None if self._accused is None else self._suspects.aside.get(self._accused)
+        if accused is None:
             self._suspects.lost(self._blamable)
-        elif self._blamable and self._suspects.lost_alone(self._accused):
-            self._reject(self._accused, REFUSED_BY_BROKER)
-
-    def _put_aside(self, stored: Stored) -> bool:
-        if not self._suspects.keep(stored):
-            self._turned_away = True
-            return False
-        self._receipts.sent(stored.id)
-        self._note_aside()
-        return True
-
-    def _note_aside(self) -> None:
-        if self._suspects.aside:
-            said = "The broker does not take some of the events; they are tried again, each alone."
-            self._refusals.complain(_ASIDE_SAID, said)
         else:
-            self._refusals.withdraw(_ASIDE_SAID)
+            if self._suspects.lost_alone(accused.id, proof=bool(self._blamable)):
+                self._reject(accused.id, REFUSED_BY_BROKER)
+            self._note_aside(self._message(accused)[0])
+        self._accused, self._blamable = None, []
+
+    def _put_aside(self, stored: Stored, topic: str, *, suspect: bool) -> None:
+        """Keep a suspect to be tried alone, one of a topic; whatever else waits for its verdict is held in the log."""
+        if suspect and self._suspects.keep(stored, topic):
+            self._receipts.sent(stored.id)
+        else:
+            self._receipts.held(stored.id, topic)
+            self._held.add(topic)
+            self._changed = True
+            self._connection.wake()  # there may be more behind it
+        self._note_aside(topic)
+
+    def _release(self, *topics: str) -> None:
+        """Have the log hand out all that it holds for these topics."""
+        for topic in topics:
+            self._receipts.released(topic, all_of_it=True)
+            self._held.discard(topic)
+            self._note_aside(topic)
+            self._changed = True
+
+    def _release_next(self) -> None:
+        """The next one of each topic on which something may be tried."""
+        for topic in list(self._held):
+            if self._suspects.has_room(topic) and not self._refusals.pause(topic):
+                if not self._receipts.released(topic, all_of_it=False):
+                    self._held.discard(topic)
+                    self._note_aside(topic)
+                self._changed = True
+
+    def _note_aside(self, topic: str) -> None:
+        size = self._suspects.doubt(topic)
+        if not self._suspects.has(topic) and (size is None or topic not in self._held):
+            self._refusals.withdraw(_ASIDE_SAID + topic)
+        elif size is None:
+            said = f"The broker does not take some of the events for {topic}; they are tried again, one at a time."
+            self._refusals.complain(_ASIDE_SAID + topic, said)
+        else:
+            said = f"The broker ends the connection over packets of {size} bytes or more for {topic}"
+            self._refusals.complain(_ASIDE_SAID + topic, f"{said}; they wait and are tried one at a time, each alone.")
 
     def _try_suspects(self, client: Client) -> None:
         """In each turn: send what was refused or put aside and may be tried now."""
         self._making_room = False
+        if steady := self._connection.retries.steady():
+            self._suspects.steady()
+        self._release_next()
         for topic in self._refusals.over():
             self._changed = True
             if (state := self._retained().get(topic)) is not None:
@@ -457,7 +497,7 @@ class Publisher:
         refused = self._suspects.due(alone=False)
         if refused is not None and self._rows < client.window and not self._refusals.pause(self._message(refused)[0]):
             self._send_aside(client, refused)
-        alone = self._suspects.due(alone=True) if self._connection.retries.steady() else None
+        alone = self._suspects.due(alone=True) if steady else None
         self._making_room = alone is not None and self._rows > 0
         if alone is not None and not self._making_room:
             self._trial, self._tried_s = alone.id, time.monotonic()
@@ -470,13 +510,13 @@ class Publisher:
             self._hand_over(client, topic, payload, stored.id)
         else:
             self._reject(stored.id, TOO_LARGE)
-            self._end_trial(stored.id)
+            self._end_trial(stored.id, topic)
 
-    def _end_trial(self, row_id: int) -> None:
+    def _end_trial(self, row_id: int, topic: str) -> None:
         if row_id == self._trial:
             self._trial = None
             self._changed = True
-        self._note_aside()
+        self._note_aside(topic)
 
 
 def _topics(mqtt: MqttSection, device: str) -> _Topics:

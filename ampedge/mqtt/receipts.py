@@ -16,5 +16,11 @@ class Receipts(Protocol):
     def returned(self, row_ids: Iterable[int]) -> None:
         """The broker did not take them, or the connection was lost before it said so: they wait again."""
 
+    def held(self, row_id: int, topic: str) -> None:
+        """It waits until its topic is released, and what comes after it is handed out meanwhile."""
+
+    def released(self, topic: str, *, all_of_it: bool) -> bool:
+        """Hand out what is held for this topic, or else the oldest of it; whether more is held there."""
+
     def rejected(self, row_id: int, reason: str) -> None:
         """The broker can never take it."""

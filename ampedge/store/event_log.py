@@ -107,6 +107,16 @@ class EventLog:
         with self._lock:
             self._ledger.returned(row_ids)
 
+    def held(self, row_id: int, topic: str) -> None:
+        """It waits until its topic is released, and what comes after it is handed out meanwhile."""
+        with self._lock:
+            self._ledger.held(row_id, topic)
+
+    def released(self, topic: str, *, all_of_it: bool) -> bool:
+        """Hand out what is held for this topic, or else the oldest of it; whether more is held there."""
+        with self._lock:
+            return self._ledger.released(topic, all_of_it=all_of_it)
+
     def rejected(self, row_id: int, reason: str) -> None:
         """It can never be delivered: dropped, counted and announced."""
         with self._lock:

@@ -69,6 +69,7 @@ class Ledger:
         self.changed = False
         self._memory_bytes = memory_bytes
         self._in_flight: set[int] = set()
+        self._held: dict[str, Ranges] = {}
         self._exposed: set[int] = set()
         self._announced: set[int] = set()
         self._open: dict[Key, Announcement] = {}
@@ -135,6 +136,26 @@ class Ledger:
             if row_id in self.waiting:
                 self._exposed.discard(row_id)
 
+    def held(self, row_id: int, group: str) -> None:
+        """The row is not handed out until its group is released."""
+        if row_id in self.waiting:
+            self._held.setdefault(group, Ranges()).add(row_id)
+
+    def released(self, group: str, *, all_of_it: bool) -> bool:
+        """Hand out what is held of a group, or else the oldest of it; whether more is held."""
+        held = self._held.pop(group, None)
+        if held is None or all_of_it:
+            return False
+        for first, last in list(held.pairs()):
+            row_id = self.waiting.first_from(first)
+            if row_id is not None and row_id <= last:
+                held.remove_range(first, row_id)
+                break
+            held.remove_range(first, last)
+        if held:
+            self._held[group] = held
+        return bool(held)
+
     def origin(self, row_id: int) -> Origin | None:
         """Where the event comes from, as far as memory knows."""
         row = self.fresh.get(row_id)
@@ -162,17 +183,21 @@ class Ledger:
             self._forget(earlier.id)
         self._open[said.key] = said
         self._announced.add(row_id)
+        self._let_go(row_id)
         self._put(said.row())
         self._said[row_id] = said
 
     def next_waiting(self, limit: int, *, now_s: float, on_disk: bool, usable: bool = True) -> Iterator[int]:
-        """The oldest ids that wait, are not on their way and are nobody's any more.
+        """The oldest ids that wait, are neither on their way nor held and are nobody's any more.
 
         An announcement is told when it is on disk, because a kill would take it back; without a `usable` disk a kill
         takes the events that it is about as well.
         """
         number = self.waiting.first if on_disk else self.waiting.first_from(self.committed + 1)
         while number is not None and limit > 0:
+            if (held_to := self._held_to(number)) is not None:
+                number = self.waiting.first_from(held_to + 1)
+                continue
             row = self.fresh.get(number)
             since_s = self._young.get(number, -LIVE_S) if row is None else row.since_s
             unsaid = row is not None and row.kind == DROPPED and (usable or number <= self.committed)
@@ -236,6 +261,7 @@ class Ledger:
             self._announced.discard(row_id)
         self.dropped += len(shed.dropped)
         for said in shed.announcements:
+            self._let_go(said.id)
             self.waiting.add(said.id)
             self._announced.add(said.id)
             self._open[said.key] = said
@@ -284,6 +310,21 @@ class Ledger:
         self._open = {key: said for key, said in self._open.items() if said.id in self.fresh}
         self.dropped += after.dropped - before.dropped
         self.changed = True
+
+    def _held_to(self, row_id: int) -> int | None:
+        """Up to where all that waits is held, None where this one is not; what no longer waits parts no ranges."""
+        for held in self._held.values():
+            end = held.end_of(row_id)
+            if end is not None:
+                while (after := self.waiting.first_from(end + 1)) is not None and after in held:
+                    held.add_range(end + 1, after)
+                    end = held.end_of(after) or after
+                return end
+        return None
+
+    def _let_go(self, row_id: int) -> None:
+        for held in self._held.values():
+            held.discard(row_id)
 
     def _committable(self, now_s: float) -> int:
         """The last id to commit while rows are being sent, so that a kill never sends too many twice.

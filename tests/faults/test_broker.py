@@ -220,6 +220,30 @@ class TestRefused:
             assert feeding.log.rejected_ids == {}
             says_nothing(feeding.publisher)
 
+    def test_what_waits_for_a_forbidden_topic_does_not_hold_up_what_waits_behind_it(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("ampedge.mqtt.refusals.RETRY_S", 0.3)
+        monkeypatch.setattr(suspects, "RETRY_S", 0.3)
+        acl = tmp_path / "acl"
+        acl.write_text("topic readwrite ampedge/#\ntopic write free/#\n")
+        broker = Mosquitto(tmp_path)
+        broker.configure(f"acl_file {acl}")
+        sizes = {"barred": 0, "free": 0}
+        with Feeding(broker.port, interval_s=0.002, sizes=sizes, topic="{device}/label", protocol="5") as feeding:
+            log = feeding.log
+            wait_until(lambda: len(log.rows) > 400)
+            feeding.stop_producing()
+            free = {row.id for row in log.rows.values() if row.device == "free"}
+            with broker:
+                wait_until(lambda: set(log.acknowledged_ids) == free)
+                says(feeding.publisher, "The broker does not let this user publish to barred/label/event.")
+                acl.write_text("topic readwrite #\n")
+                broker.reload()
+                wait_until(log.settled)
+                assert log.rejected_ids == {}
+                says_nothing(feeding.publisher)
+
     def test_a_topic_of_the_status_that_may_not_be_written_is_said(self, tmp_path: Path) -> None:
         (tmp_path / "acl").write_text("topic write amp/inference/#\ntopic write amp/inference\n")
         broker = Mosquitto(tmp_path)
@@ -261,10 +285,42 @@ class TestRefused:
             says_nothing(feeding.publisher)
             assert broker.log().count("New client connected") <= 8
 
+    def test_a_stream_that_the_broker_cuts_off_does_not_hold_up_another(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Each event of one device is too large for it, and a new one comes long before one could be given up."""
+        monkeypatch.setattr(retries, "STEADY_S", 0.3)
+        monkeypatch.setattr(suspects, "RETRY_S", 1.0)
+        broker = Mosquitto(tmp_path)
+        broker.configure("max_packet_size 400")
+        sizes = {"small": 0, "large": 1000}
+        with (
+            broker,
+            Feeding(broker.port, interval_s=0.05, sizes=sizes, topic="{device}/label", protocol="3.1.1") as feeding,
+        ):
+            log = feeding.log
+            says(feeding.publisher, "bytes or more for large/label/event")
+            assert not feeding.publisher.healthy
+            wait_until(lambda: len(log.rejected_ids) == 2, 20)
+            produced = [row.id for row in list(log.rows.values()) if row.device == "small"]
+            wait_until(lambda: not set(produced) - set(log.acknowledged_ids), what="all of the other device's events")
+            assert {log.rows[row_id].device for row_id in log.rejected_ids} == {"large"}
+            assert {log.rows[row_id].device for row_id in log.acknowledged_ids} == {"small"}
+            assert broker.log().count("New client connected") <= 15, "one connection is given for each try alone"
+            broker.stop(signal.SIGTERM)
+            broker.configure("max_packet_size 3000")
+            broker.start()
+            feeding.stop_producing()
+            wait_until(log.settled, 20)
+            says_nothing(feeding.publisher)
+            assert set(log.rejected_ids.values()) == {"refused_by_broker"}
+            assert len(log.rejected_ids) <= 3, "whatever was held until then has arrived"
+
     def test_where_no_event_passes_none_is_given_up(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """It is not the event then, it is the broker: everything waits until that is mended."""
         monkeypatch.setattr(retries, "STEADY_S", 0.05)
         monkeypatch.setattr(retries, "QUIET_S", 0.05)
+        monkeypatch.setattr(suspects, "RETRY_S", 0.1)
         monkeypatch.setattr(retries, "MINUTE_S", 0.5)  # so that it is tried at once much more often than in the field
         broker = Mosquitto(tmp_path)
         broker.configure("max_packet_size 300")

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
 
@@ -18,6 +19,7 @@ def event(number: int, size: int = 0) -> bytes:
 class Feeding:
     """Publishes an event every `interval_s` from entering it; `stop_producing` leaves only the replays.
 
+    With `sizes`, each of these devices does, with so much filling.
     `slowest_s` is the longest that a call of `publish` has taken.
     """
 
@@ -27,17 +29,20 @@ class Feeding:
         *,
         interval_s: float = 0.01,
         size: int = 0,
+        sizes: Mapping[str, int] | None = None,
         password: str | None = None,
         client_id: str = "ours",
         **mqtt: Any,
     ) -> None:
         section = MqttSection.model_validate({"host": "127.0.0.1", "port": port, **mqtt})
         self.log = FakeLog()
-        self.publisher = Publisher(section, password=password, client_id=client_id, devices=["amp1"], receipts=self.log)
+        self._sizes = sizes or {"amp1": size}
+        self.publisher = Publisher(
+            section, password=password, client_id=client_id, devices=list(self._sizes), receipts=self.log
+        )
         self.publisher.on_change = self._look
         self.slowest_s = 0.0
         self._interval_s = interval_s
-        self._size = size
         self._more = threading.Event()
         self._ending = threading.Event()
         self._enough = threading.Event()
@@ -55,12 +60,16 @@ class Feeding:
         number = 0
         while not self._enough.wait(self._interval_s):
             number += 1
-            stored = self.log.append(event(number, self._size), live=True)
-            begun_s = time.monotonic()
-            self.publisher.publish("amp1", "healthy", stored.payload, stored.id)
-            self.slowest_s = max(self.slowest_s, time.monotonic() - begun_s)
-            self.log.live.discard(stored.id)
-            self._more.set()
+            for device, size in self._sizes.items():
+                self._publish(device, event(number, size))
+
+    def _publish(self, device: str, payload: bytes) -> None:
+        stored = self.log.append(payload, device=device, live=True)
+        begun_s = time.monotonic()
+        self.publisher.publish(device, "healthy", stored.payload, stored.id)
+        self.slowest_s = max(self.slowest_s, time.monotonic() - begun_s)
+        self.log.live.discard(stored.id)
+        self._more.set()
 
     def _replay(self) -> None:
         while not self._ending.is_set():

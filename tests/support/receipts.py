@@ -17,6 +17,7 @@ class FakeLog:
         self.acknowledged_ids: list[int] = []
         self.returned_ids: list[int] = []
         self.rejected_ids: dict[int, str] = {}
+        self.held_ids: dict[int, str] = {}
         self._done: set[int] = set()
 
     def append(self, payload: bytes, *, device: str = "amp1", kind: int = EVENT, live: bool = False) -> Stored:
@@ -31,7 +32,7 @@ class FakeLog:
     def waiting(self) -> list[Stored]:
         """What is neither on its way nor done."""
         with self._lock:
-            away = self.out | self.live | self._done
+            away = self.out | self.live | self._done | self.held_ids.keys()
             return [stored for stored in self.rows.values() if stored.id not in away]
 
     def settled(self) -> bool:
@@ -55,6 +56,19 @@ class FakeLog:
             for row_id in row_ids:
                 self.out.remove(row_id)
                 self.returned_ids.append(row_id)
+
+    def held(self, row_id: int, topic: str) -> None:
+        with self._lock:
+            assert row_id not in self.out | self._done, f"row {row_id} does not wait"
+            self.held_ids[row_id] = topic
+
+    def released(self, topic: str, *, all_of_it: bool) -> bool:
+        with self._lock:
+            held = sorted(row_id for row_id, of in self.held_ids.items() if of == topic)
+            gone = len(held) if all_of_it else 1
+            for row_id in held[:gone]:
+                del self.held_ids[row_id]
+            return len(held) > gone
 
     def rejected(self, row_id: int, reason: str) -> None:
         with self._lock:
