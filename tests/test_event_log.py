@@ -110,7 +110,7 @@ def test_what_is_dropped_while_it_is_held_is_announced_nevertheless(tmp_path: Pa
 
 
 def test_many_that_are_held_between_others_hold_nothing_up() -> None:
-    ledger = Ledger(memory_only=True)
+    ledger = Ledger()
     for row_id in range(1, 100_001):
         ledger.append(Row(row_id, EVENT, DEVICE, "boot", row_id, 0.0, b"", 0.0))
         if row_id % 2:
