@@ -54,6 +54,14 @@ class Connection:
         """Whether there is a connection, as far as is known."""
         return self._socket is not None
 
+    @property
+    def local_address(self) -> tuple[str, int] | None:
+        """(host, port) of our end, None while there is no connection."""
+        held = self._socket
+        with contextlib.suppress(OSError):  # another thread may ask just when it is closed
+            return None if held is None else held.getsockname()[:2]
+        return None
+
     def open(self) -> None:
         """Connect to the first address of the name, looked up anew, that accepts; raises UnreachableError."""
         self.close()

@@ -6,7 +6,8 @@ writes 12 registers for a map of 10; beyond, exception 2; any other writing func
 
 A master that misbehaves loses its connection and harms no other: a frame that is none, half a frame that is not
 finished in time, an answer that is not taken.  Of more than 32 connections one ends: the one that has been idle
-longest, first of all among those that never asked anything.
+longest, first of all among those of a machine that holds more than a quarter of them, and there among those that never
+asked anything.  Our own poller's never ends for that.
 """
 
 import contextlib
@@ -15,6 +16,7 @@ import functools
 import socket
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -27,6 +29,8 @@ from ampedge.modbus.plan import plan_reads
 
 SPARE_REGISTERS = 8
 MOST_CONNECTIONS = 32
+FAIR_SHARE = MOST_CONNECTIONS // 4
+"""A machine with more connections than this gives one up before another machine does."""
 FRAME_S = 10.0
 """Seconds in which a frame that has begun must be whole."""
 _BACKLOG = 128
@@ -34,6 +38,7 @@ _STOP_S = 0.05
 _WRITE_READ_REGISTERS = 23
 _COIL_WRITES = (5, 15)
 _REGISTER_WRITES = (6, 16)
+_Peer = tuple[str, int]
 
 
 class EmbeddedSlave:
@@ -41,11 +46,19 @@ class EmbeddedSlave:
 
     `on_write` is called in the connection's thread after each accepted write and must return at once; it is told
     whether the write was a whole row, which one read of the map finds whole however fast they follow each other.
+    `is_ours` tells by its (host, port) whether a master is one of this process, whose connection never ends for
+    another one's sake.
     `port` 0 takes any free port.
     """
 
     def __init__(
-        self, host: str, port: int, datamap: DataMap, *, on_write: Callable[[bool], None] = lambda _: None
+        self,
+        host: str,
+        port: int,
+        datamap: DataMap,
+        *,
+        on_write: Callable[[bool], None] = lambda _: None,
+        is_ours: Callable[[_Peer], bool] = lambda _: False,
     ) -> None:
         unwritable = [tag.name for tag in datamap.tags if tag.table not in WRITABLE_TABLES]
         if unwritable:
@@ -57,7 +70,7 @@ class EmbeddedSlave:
         self.host = host
         self.port = port
         handler = _MapHandler(datamap, on_write)
-        self._server = _Server(host=host, port=port, no_block=True, ipv6=":" in host, data_hdl=handler)
+        self._server = _Server(host=host, port=port, no_block=True, ipv6=":" in host, data_hdl=handler, is_ours=is_ours)
         has = {tag.table for tag in datamap.tags}
         refused = [_WRITE_READ_REGISTERS]
         refused += [] if "coil" in has else _COIL_WRITES
@@ -102,14 +115,17 @@ class _Ipv6Socket:
 class _Connections:
     """Those that are open; the limit of them."""
 
-    def __init__(self) -> None:
+    def __init__(self, is_ours: Callable[[_Peer], bool]) -> None:
+        self._is_ours = is_ours
         self._open: set[_Connection] = set()
         self._lock = threading.Lock()
 
     def add(self, connection: "_Connection") -> None:
         with self._lock:
             if len(self._open) >= MOST_CONNECTIONS:
-                idlest = min(self._open, key=lambda one: (one.has_asked, one.active_s))
+                held = Counter(one.peer[0] for one in self._open)
+                others = [one for one in self._open if not self._is_ours(one.peer)]
+                idlest = min(others, key=lambda one: (held[one.peer[0]] <= FAIR_SHARE, one.has_asked, one.active_s))
                 self._open.discard(idlest)
                 idlest.end()
             self._open.add(connection)
@@ -128,6 +144,7 @@ class _Connection(ModbusServer.ModbusService):  # type: ignore[misc]
     """The library's connection, which alone would wait for ever for the rest of a frame."""
 
     request: Any
+    client_address: Any
 
     def __init__(self, *arguments: Any, connections: _Connections) -> None:
         self._connections = connections
@@ -140,6 +157,7 @@ class _Connection(ModbusServer.ModbusService):  # type: ignore[misc]
         super().setup()
         if self.request.family == socket.AF_INET6:
             self.request = _Ipv6Socket(self.request)
+        self.peer: _Peer = self.client_address[:2]
         self._connections.add(self)
 
     def finish(self) -> None:
@@ -181,9 +199,9 @@ class _Connection(ModbusServer.ModbusService):  # type: ignore[misc]
 class _Server(ModbusServer):  # type: ignore[misc]
     """The library's server, which alone would serve no IPv6 peer and take half a second to stop."""
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, *, is_ours: Callable[[_Peer], bool], **options: Any) -> None:
         super().__init__(**options)
-        self.connections = _Connections()
+        self.connections = _Connections(is_ours)
         self.ModbusService = functools.partial(_Connection, connections=self.connections)
 
     def _serve(self) -> None:

@@ -275,7 +275,7 @@ class Service:
             from ampedge.modbus.slave import EmbeddedSlave
 
             datamap = self._brains[device.name].pipeline.datamap
-            slave = EmbeddedSlave(device.host, device.port, datamap, on_write=self._written)
+            slave = EmbeddedSlave(device.host, device.port, datamap, on_write=self._written, is_ours=self._is_ours)
             slave.start()
             started.callback(slave.stop)
         logger.info(sentence)
@@ -283,6 +283,9 @@ class Service:
     def _written(self, is_row: bool) -> None:
         for loop in self.devices:
             loop.poller.written(is_row=is_row)
+
+    def _is_ours(self, peer: tuple[str, int]) -> bool:
+        return any(loop.master.connection.local_address == peer for loop in self.devices)
 
     def _stop(self) -> None:
         """Stop polling, write what is left, say `offline`, all within about two seconds."""

@@ -4,6 +4,7 @@ import contextlib
 import signal
 import socket
 import struct
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,10 +13,12 @@ import pytest
 
 from ampedge.datamap import laid_out
 from ampedge.modbus import slave as slave_module
-from ampedge.modbus.slave import MOST_CONNECTIONS, EmbeddedSlave
+from ampedge.modbus.client import Master
+from ampedge.modbus.plan import plan_reads
+from ampedge.modbus.slave import FAIR_SHARE, MOST_CONNECTIONS, EmbeddedSlave
 from tests.faults.fuzz_slave import fuzz
 from tests.support.scripted_slave import ask
-from tests.support.serving import Serve
+from tests.support.serving import GOLDEN, Serve
 from tests.support.waiting import wait_until
 
 MAP = laid_out(["a", "b"])
@@ -31,8 +34,8 @@ def port() -> Iterator[int]:
     hosted.stop()
 
 
-def connect(port: int) -> socket.socket:
-    return socket.create_connection(("127.0.0.1", port), timeout=5)
+def connect(port: int, source: str = "127.0.0.1") -> socket.socket:
+    return socket.create_connection(("127.0.0.1", port), timeout=5, source_address=(source, 0))
 
 
 def is_served(connection: socket.socket) -> bool:
@@ -72,6 +75,48 @@ def test_of_masters_that_all_have_asked_the_one_that_is_idle_longest_goes(port: 
             assert is_served(one)
         assert is_served(held.enter_context(connect(port)))
         assert [number for number, one in enumerate(masters) if has_ended(one)] == [1]
+
+
+def test_our_own_poller_is_never_put_out_however_seldom_it_asks() -> None:
+    ours = Master("127.0.0.1", 0)
+    hosted = EmbeddedSlave("127.0.0.1", 0, MAP, is_ours=lambda peer: peer == ours.connection.local_address)
+    hosted.start()
+    ours = Master("127.0.0.1", hosted.port)
+    ours.connect()  # and it has not even asked yet
+    with contextlib.ExitStack() as held:
+        for _ in range(2 * MOST_CONNECTIONS):
+            assert is_served(held.enter_context(connect(hosted.port)))
+        assert ours.read(plan_reads(MAP)) == ((0, 0), (0, 0))
+        assert ours.connection.opened == 1
+    ours.close()
+    hosted.stop()
+
+
+def test_serve_reads_on_while_more_masters_ask_than_there_is_room_for(tmp_path: Path) -> None:
+    with Serve(tmp_path, "--interval", 60, ready="Reading") as serve, contextlib.ExitStack() as held:
+        serve.write(*GOLDEN)
+        wait_until(lambda: "quality good" in serve.log)
+        for _ in range(2 * MOST_CONNECTIONS):
+            connection = held.enter_context(connect(serve.port))
+            connection.sendall(READ)
+            assert connection.recv(100)
+        serve.write(1e6, *GOLDEN[1:])
+        wait_until(lambda: "out_of_range" in serve.log)
+        assert "no_communication" not in serve.log
+        assert "settling" not in serve.log  # its connection was never made anew
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux has all of 127.0.0.0/8")
+def test_a_machine_with_many_masters_puts_out_none_of_another_machine(port: int) -> None:
+    with contextlib.ExitStack() as held:
+        few = [held.enter_context(connect(port, "127.0.0.2")) for _ in range(FAIR_SHARE)]
+        assert is_served(few[0])
+        many = []
+        for _ in range(2 * MOST_CONNECTIONS):
+            many.append(held.enter_context(connect(port)))
+            assert is_served(many[-1])
+        assert not any(has_ended(one) for one in few)
+        wait_until(lambda: sum(not has_ended(one) for one in many) == MOST_CONNECTIONS - FAIR_SHARE)
 
 
 @pytest.mark.parametrize("size", [1, 8])
