@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ampedge.store.announcements import Origin
 from ampedge.store.cursor import Cursor
+from ampedge.store.journal import read_journal
 from ampedge.store.ledger import Batch
 from ampedge.store.ranges import Ranges
 from ampedge.store.retention import Limits, Shed, delete_delivered, delete_old, make_room
@@ -44,7 +45,7 @@ class Database:
         self._boot = boot
         self._open: sqlite3.Connection | None = None
         self._inode = 0
-        self._durable: bool | None = None
+        self._durable = True
         self._serial = 0
         self._waiting = Ranges()
 
@@ -55,6 +56,8 @@ class Database:
         """
         with mapped():
             refuse_newer(self.path)
+            if check and read_journal(self.path).behind:
+                raise Damaged("in its journal, with commits behind")  # SQLite would end before the damage
             if self.wal_bytes and not (self.path.exists() and self.path.stat().st_size):
                 raise Damaged("it is empty, and its journal is not")  # SQLite would throw that away
             self._connect()
@@ -105,9 +108,7 @@ class Database:
         with mapped():
             if self.path.stat().st_ino != self._inode:
                 raise Unwritable("another file has taken its place")
-            if durable != self._durable:
-                self._connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
-                self._durable = durable
+            self._sync(durable=durable or bool(batch.rows))  # rows always, see `journal.py`
             with self._transaction():
                 self._insert(batch.rows)
                 cursor, shed = batch.cursor.shifted(self.ahead), Shed()
@@ -122,6 +123,7 @@ class Database:
         """On a full disk the oldest delivered rows leave, so that there is room for those that wait."""
         with mapped():
             self._connection.execute("PRAGMA wal_checkpoint(RESTART)").fetchall()
+            self._sync(durable=True)
             with self._transaction():
                 return delete_delivered(self._connection, self._waiting, _GIVE_WAY_ROWS)
 
@@ -154,6 +156,7 @@ class Database:
         for setting in (
             f"page_size = {PAGE_BYTES}",
             "journal_mode = WAL",
+            "synchronous = FULL",
             f"wal_autocheckpoint = {CHECKPOINT_PAGES}",
             f"journal_size_limit = {WAL_KEPT_BYTES}",
             "secure_delete = OFF",  # on in Debian: pages that are freed would be written once more
@@ -162,7 +165,7 @@ class Database:
             "temp_store = MEMORY",
         ):
             connection.execute(f"PRAGMA {setting}").fetchall()
-        self._durable = None
+        self._durable = True
         self._streams = Streams(connection, boot=self._boot)
 
     def _create(self) -> None:
@@ -170,6 +173,11 @@ class Database:
             for statement in SCHEMA:
                 self._connection.execute(statement)
             self._put(Cursor(0, Ranges(), 0, 0, 0))
+
+    def _sync(self, *, durable: bool) -> None:
+        if durable != self._durable:
+            self._connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+            self._durable = durable
 
     def _check(self) -> None:
         """SQLite's own check of the file, as far as it gets: a large log on a slow card is not waited for."""

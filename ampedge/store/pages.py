@@ -1,7 +1,7 @@
 """The records in a SQLite file without SQLite, which gives up on a damaged one where a page can still be read.
 
-Format: https://www.sqlite.org/fileformat2.html; what is read here is leaf pages of tables, their overflow pages, and
-the write-ahead log up to its last whole transaction.
+Format: https://www.sqlite.org/fileformat2.html; what is read here is leaf pages of tables and their overflow pages, in
+the file and in its write-ahead log.
 """
 
 import struct
@@ -10,38 +10,39 @@ from io import SEEK_END, BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from ampedge.store.journal import LEAF, read_journal
 from ampedge.store.schema import PAGE_BYTES
 
 Record = tuple[int, list[Any]]
 """The row id and the columns of a row; a column that stands for the row id is None."""
 
-_LEAF = 0x0D
 _LARGEST = 64 * 1024 * 1024
 _SIZES = (0, 1, 2, 3, 4, 6, 8, 8, 0, 0, 0, 0)
 _CONSTANTS = {0: None, 8: 0, 9: 1}
 
 
 class Pages:
-    """The pages of a file as SQLite would see them: newer ones from the write-ahead log."""
+    """The pages of a file as SQLite would see them, newer ones from the write-ahead log; where that is damaged, all."""
 
     def __init__(self, path: Path) -> None:
-        self._file: BinaryIO = path.open("rb") if path.exists() else BytesIO()
-        self._wal = wal.open("rb") if (wal := path.with_name(f"{path.name}-wal")).exists() else None
+        self._file, self._wal = _opened(path), _opened(path.with_name(f"{path.name}-wal"))
         self._count = self._file.seek(0, SEEK_END) // PAGE_BYTES
-        self._newer = {} if self._wal is None else _committed_pages(self._wal)
+        journal = read_journal(path)
+        frames = journal.seen + journal.behind
+        self._newer = {frame.page: frame.at for frame in frames}
+        self._damaged = bool(journal.behind)
+        self._older = [frame for frame in frames if self._newer[frame.page] != frame.at]
 
     def close(self) -> None:
         """Close the files."""
         self._file.close()
-        if self._wal is not None:
-            self._wal.close()
+        self._wal.close()
 
     def records(self) -> Iterator[Record]:
-        """Every record of every leaf page, those of freed pages too."""
-        for number in range(1, max(self._count, *self._newer, 0) + 1):
-            page = self._page(number)
+        """Every record of every leaf page, those of freed pages too; the newest of one row id comes last."""
+        for number, page in self._versions():
             head = 100 if number == 1 else 0
-            if len(page) < PAGE_BYTES or page[head] != _LEAF:
+            if len(page) < PAGE_BYTES or page[head] != LEAF:
                 continue
             (cells,) = struct.unpack_from(">H", page, head + 3)
             for cell in range(min(cells, (PAGE_BYTES - head - 8) // 2)):
@@ -51,15 +52,20 @@ class Pages:
                 except (IndexError, KeyError, struct.error, ValueError):  # damaged: the next one may not be
                     continue
 
+    def _versions(self) -> Iterator[tuple[int, bytes]]:
+        """Each page with its number; if the newest one may be the damaged one, those before it too."""
+        if self._damaged:
+            for number in self._newer:
+                yield number, _read(self._file, (number - 1) * PAGE_BYTES)
+            for frame in self._older:
+                yield frame.page, _read(self._wal, frame.at)
+        for number in range(1, max(self._count, *self._newer, 0) + 1):
+            yield number, self._page(number)
+
     def _page(self, number: int) -> bytes:
-        try:
-            if self._wal is not None and number in self._newer:
-                self._wal.seek(self._newer[number])
-                return self._wal.read(PAGE_BYTES)
-            self._file.seek((number - 1) * PAGE_BYTES)
-            return self._file.read(PAGE_BYTES)
-        except OSError:  # a bad sector
-            return b""
+        if number in self._newer:
+            return _read(self._wal, self._newer[number])
+        return _read(self._file, (number - 1) * PAGE_BYTES)
 
     def _record(self, page: bytes, at: int) -> Record:
         size, at = _varint(page, at)
@@ -90,6 +96,18 @@ class Pages:
         return b"".join(parts)
 
 
+def _opened(path: Path) -> BinaryIO:
+    return path.open("rb") if path.exists() else BytesIO()
+
+
+def _read(file: BinaryIO, at: int) -> bytes:
+    try:
+        file.seek(at)
+        return file.read(PAGE_BYTES)
+    except OSError:  # a bad sector
+        return b""
+
+
 def _columns(payload: bytes) -> list[Any]:
     head, at = _varint(payload, 0)
     body = head
@@ -118,35 +136,3 @@ def _varint(data: bytes, at: int) -> tuple[int, int]:
         if byte < 0x80:
             return number, at + count + 1
     return number << 8 | data[at + 8], at + 9
-
-
-def _committed_pages(wal: BinaryIO) -> dict[int, int]:
-    """Where in the write-ahead log the newest page of each number is, by the log's own order and checksums."""
-    committed: dict[int, int] = {}
-    pending: dict[int, int] = {}
-    head = wal.read(32)
-    if len(head) < 32:
-        return {}
-    magic, _, size = struct.unpack_from(">III", head)
-    order = ">" if magic & 1 else "<"
-    sums = _sums(head[:24], (0, 0), order)
-    if magic & ~1 != 0x377F0682 or size != PAGE_BYTES or sums != struct.unpack_from(">II", head, 24):
-        return {}
-    while len(frame := wal.read(PAGE_BYTES + 24)) == PAGE_BYTES + 24:
-        sums = _sums(frame[24:], _sums(frame[:8], sums, order), order)
-        if frame[8:16] != head[16:24] or sums != struct.unpack_from(">II", frame, 16):
-            break
-        number, pages_after = struct.unpack_from(">II", frame)
-        pending[number] = wal.tell() - PAGE_BYTES
-        if pages_after:
-            committed.update(pending)
-            pending.clear()
-    return committed
-
-
-def _sums(data: bytes, sums: tuple[int, int], order: str) -> tuple[int, int]:
-    first, second = sums
-    for even, odd in struct.iter_unpack(f"{order}II", data):
-        first = first + even + second & 0xFFFFFFFF
-        second = second + odd + first & 0xFFFFFFFF
-    return first, second

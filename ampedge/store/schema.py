@@ -10,6 +10,9 @@ FILE_NAME = "events.db"
 VERSION = 1
 PAGE_BYTES = 4096
 
+CURSOR_PAGE = 5
+"""The page of `consumers`, the fourth of those that `SCHEMA` makes."""
+
 _PLAUSIBLE = 1000
 """Versions beyond are no versions but damage."""
 

@@ -24,8 +24,10 @@ from ampedge.store import database, event_log, rescue
 from ampedge.store.database import Database
 from ampedge.store.draft import Draft
 from ampedge.store.event_log import Counts, EventLog
+from ampedge.store.journal import read_journal
 from ampedge.store.pages import Pages
 from ampedge.store.reserve import RESERVE_BYTES
+from ampedge.store.schema import CURSOR_PAGE
 from ampedge.store.trouble import RETRY_S, Damaged, Unwritable
 from tests.support.store import DEVICE, Store, announced, event, sequences
 
@@ -273,6 +275,86 @@ def test_the_rescue_sees_what_sqlite_would_see(store: Store, tmp_path: Path, cut
     assert [columns[1:] for columns in found if len(columns) == 9] == [cursor[1:]]
     assert all([None, *row[1:]] in found for row in rows)
     store.reopen()
+
+
+def journal(place: Path) -> Store:
+    """A log that was killed after ten commits and the broker's acknowledgements, all of them in the journal."""
+    store = Store(place)
+    for first in range(0, 300, 30):
+        store.kept(30, first=first, filler=60)
+        if first < 90:
+            store.deliver()
+            store.log.commit(reachable=True, durable=False)
+    store.crash()
+    return store
+
+
+@pytest.mark.parametrize("at", [0, 9, 17, 22, 30], ids=["magic", "page size", "salt", "other salt", "checksum"])
+def test_a_flipped_bit_in_the_head_of_the_journal_loses_nothing(tmp_path: Path, at: int) -> None:
+    store = journal(tmp_path)
+    wal = store.file.with_name("events.db-wal")
+    overwrite(wal, at, bytes([wal.read_bytes()[at] ^ 1]))
+    store.reopen()
+    assert "was damaged (in its journal" in str(store.log.problem)
+    assert drained(store) == (list(range(90, 300)), 0)
+    store.close()
+
+
+@pytest.mark.parametrize("at", [2, 6, 9, 14, 17, 21, 24, 40, 1000, 4000, 4100])
+def test_a_flipped_bit_in_the_journal_loses_what_it_hits_and_nothing_behind(tmp_path: Path, at: int) -> None:
+    """SQLite would end there, and lose every commit behind without a word."""
+    whole = journal(tmp_path / "whole")
+    wal = whole.file.with_name("events.db-wal")
+    frames = len(read_journal(whole.file).seen)
+    assert frames > 30
+    for number in range(0, frames, 3):
+        store = Store(tmp_path / str(number))
+        store.close()
+        shutil.copytree(whole.directory, store.directory, dirs_exist_ok=True)
+        place = 32 + number * (PAGE + 24) + at
+        overwrite(store.file.with_name(wal.name), place, bytes([wal.read_bytes()[place] ^ 16]))
+        store.reopen()
+        if store.log.problem is None:
+            assert number > frames - 9, "not even the two last commits tell that it is damage"
+        else:
+            got, said = drained(store)
+            assert said <= (2 if at == 24 else 1), "a page's kind takes the page along"
+            assert len(set(got) & set(range(90, 300))) + said == 210
+        store.close()
+
+
+@pytest.mark.parametrize("lost", range(1, 9))
+def test_the_end_of_a_journal_that_a_power_cut_has_torn_is_no_damage(tmp_path: Path, lost: int) -> None:
+    """What was not synced is there in part, behind it what was left by an earlier life that had ended so as well."""
+    store = journal(tmp_path)
+    wal = store.file.with_name("events.db-wal")
+    frames = read_journal(store.file).seen
+    commits = [frame.at for frame in frames if frame.commits]
+    (last,) = [frame for frame in frames if frame.at == commits[-2]]
+    for frame in frames[frames.index(last) + 1 :][:lost]:
+        overwrite(wal, frame.at + 512, b"\xff" * 512)
+    store.reopen()
+    assert store.log.problem is None
+    got, said = drained(store)
+    assert (got, said) == (list(range(90, 270)), 0)
+    store.close()
+
+
+def test_the_journal_is_looked_through_in_a_moment(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    while store.log._opened().wal_bytes < database.WAL_KEPT_BYTES * 0.9:
+        store.kept(500, filler=400)
+    begun_s = time.monotonic()
+    assert read_journal(store.file).behind == ()
+    assert time.monotonic() - begun_s < 1
+    store.close()
+
+
+def test_the_page_of_the_cursor_is_where_the_journal_looks_for_it(store: Store) -> None:
+    store.close()
+    with closing(sqlite3.connect(store.file)) as connection:
+        (page,) = connection.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'consumers'").fetchone()
+    assert page == CURSOR_PAGE
 
 
 def test_damage_that_shows_while_rows_are_read(store: Store) -> None:
