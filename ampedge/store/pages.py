@@ -59,7 +59,7 @@ class Pages:
                 yield number, _read(self._file, (number - 1) * PAGE_BYTES)
             for frame in self._older:
                 yield frame.page, _read(self._wal, frame.at)
-        for number in range(1, max(self._count, *self._newer, 0) + 1):
+        for number in sorted({*range(1, self._count + 1), *self._newer}):
             yield number, self._page(number)
 
     def _page(self, number: int) -> bytes:
