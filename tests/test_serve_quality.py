@@ -1,5 +1,6 @@
 """Values that earlier readings cast doubt on, as `ampedge serve` publishes them."""
 
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ from ampedge.modbus.slave import EmbeddedSlave
 from tests.support.bundles import tiny_bundle, tiny_row
 from tests.support.event_schema import valid_event
 from tests.support.mosquitto import Mosquitto, MosquittoSub, free_port
-from tests.support.serving import Serve
+from tests.support.scripted_slave import ScriptedSlave, registers
+from tests.support.serving import GOLDEN_WORDS, Serve
 from tests.support.waiting import wait_until
 
 MAP = DataMap((Tag("flow", 0, unit="l/min"),))
@@ -61,6 +63,42 @@ def test_a_jump_is_uncertain_once_and_keeps_its_label(tmp_path: Path, mosquitto:
         serve.write(values["busy"] + 0.9, datamap=MAP)
         wait_until(lambda: len(said(sub)) > seen + 3, what="more events")
         assert set(said(sub)[seen:]) == {("busy", "good", ())}
+
+
+def test_a_reload_forgets_neither_that_a_device_was_lost_nor_that_it_settles(
+    tmp_path: Path, mosquitto: Mosquitto
+) -> None:
+    config = tmp_path / "ampedge.toml"
+    text = "[modbus]\ninterval_s = 0.1\nreconnect_settle_s = 20\ntimeout_s = {}\n".format
+    config.write_text(text(1))
+    with (
+        ScriptedSlave(lambda frame: registers(frame, list(GOLDEN_WORDS))) as slave,
+        MosquittoSub(mosquitto.port, "amp/inference/event") as sub,
+        Serve(tmp_path, "--slave", "external", broker=mosquitto.port, port=slave.port) as serve,
+    ):
+
+        def reload(timeout_s: int) -> None:
+            config.write_text(text(timeout_s))
+            count = serve.log.count("Reloaded.")
+            serve.process.send_signal(signal.SIGHUP)
+            wait_until(lambda: serve.log.count("Reloaded.") > count, what="the reload")
+            polled = len(slave.requests)
+            wait_until(lambda: len(slave.requests) > polled + 1, what="polls")
+
+        good, away = ("healthy", "good", ()), ("unknown", "bad", ("no_communication",))
+        settling = ("healthy", "uncertain", ("settling",))
+        wait_for(sub, good)
+        reload(2)
+        assert set(said(sub)) == {good}, "a reload alone is no loss"
+        answer, slave.answer = slave.answer, lambda frame: None
+        lost = wait_for(sub, away)
+        reload(3)
+        slave.answer = answer
+        wait_for(sub, settling, after=lost)
+        reload(4)
+        count = len(said(sub))
+        wait_until(lambda: len(said(sub)) > count + 2, what="events")
+        assert set(said(sub)[lost:]) == {away, settling}
 
 
 def test_a_value_that_stands_still_is_uncertain_until_it_moves(tmp_path: Path, mosquitto: Mosquitto) -> None:

@@ -90,6 +90,12 @@ class ModbusSource:
         self._first: Part | None = None
         self._asked = self._parts[0].block
 
+    def continue_from(self, other: "ModbusSource") -> None:
+        """Take over what is known of the same slave, which goes on settling and being lost as before."""
+        if (other.master.address, other.master.unit) == (self.master.address, self.master.unit):
+            self._answered_s, self._is_lost = other._answered_s, other._is_lost
+            self._settled_s, self._kept_s = other._settled_s, other._kept_s
+
     def poll(self) -> Frame:
         """One frame now."""
         time_s, now_s = self._clock.time(), self._clock.monotonic()

@@ -105,9 +105,10 @@ class DeviceLoop:
         self._next = brain
 
     def continue_from(self, other: "DeviceLoop") -> None:
-        """Go on counting the events of a loop for the same device that has been stopped."""
+        """Go on where a loop for the same device has been stopped: with its events, and what it knows of the slave."""
         self.events, self.online, self.latest = other.events, other.online, other.latest
         self.last_good_s = other.last_good_s
+        self._source.continue_from(other._source)
 
     def run(self) -> None:
         """Poll when due, until `stop`; then the connection is closed."""
