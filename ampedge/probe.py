@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ampedge.datamap import BIT_TABLES, WORD_ORDERS, DataMap, Tag, notation
-from ampedge.errors import ExceptionReply, UsageError
+from ampedge.errors import ExceptionReply, UnreachableError, UsageError
 from ampedge.modbus.client import Master
 from ampedge.modbus.codec import engineering, raw_bits, raw_decoder, smallest_normal
 from ampedge.modbus.plan import READ_LIMIT_BITS, READ_LIMIT_REGISTERS, Block, plan_reads
@@ -87,9 +87,14 @@ class Registers:
 
 
 class Image:
-    """The registers of a device as far as they could be read, with one beside each block where the device has it."""
+    """The registers of a device as far as they could be read, with one beside each block where the device has it.
+
+    The tags' own registers are read first: many a device says nothing, or hangs up, where it is asked for one more.
+    From then on it is asked for no neighbour again.
+    """
 
     def __init__(self) -> None:
+        self._has_neighbours = True
         self._words: dict[tuple[str, int], int] = {}
         self._problems: dict[str, str] = {}
 
@@ -97,12 +102,20 @@ class Image:
         """Read anew; raises UnreachableError, but not for an exception that the device answers with."""
         self._words.clear()
         self._problems.clear()
+        whole = []
         for block in plan_reads(datamap).blocks:
-            if not any(self._take(master, wider) is None for wider in _widened(block)):
+            if self._take(master, block) is None:
+                whole.append(block)
+            else:
                 for index in block.tags:
                     tag = datamap.tags[index]
                     if problem := self._take(master, Block(tag.table, tag.address, tag.width, ())):
                         self._problems[tag.name] = problem
+        try:
+            for block in whole if self._has_neighbours else ():
+                any(self._take(master, wider) is None for wider in _widened(block))
+        except UnreachableError:
+            self._has_neighbours = False
 
     def _take(self, master: Master, block: Block) -> str | None:
         """Why the device does not give these registers, None where it does."""
@@ -190,9 +203,9 @@ def _is_usual(tag: Tag, raw: float, trained: Range | None) -> bool:
 
 
 def _widened(block: Block) -> Iterator[Block]:
-    """The block with a register more on both sides, on one side, on none; what the protocol does not allow left out."""
+    """The block with a register more on both sides, on one side; what the protocol does not allow is left out."""
     limit = READ_LIMIT_BITS if block.table in BIT_TABLES else READ_LIMIT_REGISTERS
-    for below, above in ((1, 1), (0, 1), (1, 0), (0, 0)):
+    for below, above in ((1, 1), (0, 1), (1, 0)):
         address, count = block.address - below, block.count + below + above
         if address >= 0 and address + count - 1 <= _LAST_ADDRESS and count <= limit:
             yield Block(block.table, address, count, ())

@@ -3,6 +3,7 @@
 import json
 import math
 import signal
+import struct
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from ampedge.cli.app import app
 from ampedge.datamap import WORD_ORDERS, DataMap, Tag, laid_out
 from ampedge.errors import ExceptionReply, UnreachableError, UsageError
+from ampedge.modbus.client import Master
 from ampedge.modbus.codec import encode_row
 from ampedge.modbus.plan import Block
 from ampedge.probe import Finding, Image, Registers, find, guesses
@@ -19,7 +21,7 @@ from ampedge.records import Reason, Words
 from tests.support.bundles import tiny_bundle
 from tests.support.cli import run_cli, start_cli
 from tests.support.mosquitto import free_port
-from tests.support.scripted_slave import ScriptedSlave, exception, registers
+from tests.support.scripted_slave import Answer, ScriptedSlave, exception, registers
 from tests.support.serving import GOLDEN, GOLDEN_WORDS
 from tests.support.waiting import wait_until
 
@@ -139,11 +141,36 @@ def test_a_device_without_neighbours_is_read_without_them(end: int) -> None:
     assert "word order CDAB" in found(bank).hints[0]
 
 
+@pytest.mark.parametrize("answer", [lambda frame: b"", lambda frame: None], ids=["says nothing", "hangs up"])
+def test_a_device_that_does_not_even_refuse_what_it_lacks_is_read_all_the_same(answer: Answer) -> None:
+    tags = (*MAP.tags, Tag("far", 1000))
+    words = [*in_order("CDAB"), *in_order("CDAB", (12.0,))]
+
+    def only_the_tags(frame: bytes) -> bytes | None:
+        address, count = struct.unpack(">HH", frame[8:12])
+        if (address, count) in {(0, 10), (1000, 2)}:
+            return registers(frame, words[10:] if address else words[:10])
+        return answer(frame)
+
+    with ScriptedSlave(only_the_tags) as slave:
+        master = Master("127.0.0.1", slave.port, timeout_s=0.3)
+        image = Image()
+        for _ in range(2):
+            image.read(master, DataMap(tags))
+            finding = find(image, DataMap(tags), {})
+            assert all(point.words for point in finding.points)
+            assert "word order CDAB" in finding.hints[0]
+        asked = [struct.unpack(">HH", request[1:5]) for request in slave.requests]
+        assert asked[:2] == asked[-2:] == [(0, 10), (1000, 2)]
+        assert len(asked) <= 6  # it is asked for a neighbour once, and not again with each look
+        master.close()
+
+
 def test_nothing_is_asked_beyond_the_limits_of_the_protocol() -> None:
     tags = [*(Tag(f"a{i}", 4 * i, type="float64") for i in range(31)), Tag("last", 65535, type="uint16")]
     bank = Bank([1] * 65536)
     found(bank, DataMap(tuple(tags)))
-    assert [(block.address, block.count) for block in bank.asked] == [(0, 125), (65534, 2)]
+    assert [(block.address, block.count) for block in bank.asked] == [(0, 124), (65535, 1), (0, 125), (65534, 2)]
 
 
 def test_a_device_that_is_away_is_an_error() -> None:
@@ -245,7 +272,7 @@ def run(*arguments: object) -> None:
 def test_a_table_for_people(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with ScriptedSlave(answering(in_order("CDAB"))) as slave:
         run("--host", "127.0.0.1", "--port", slave.port, "--unit", 9)
-        assert slave.requests == [bytes((3, 0, 0, 0, 11))]
+        assert slave.requests == [bytes((3, 0, 0, 0, 10)), bytes((3, 0, 0, 0, 11))]
     shown = capsys.readouterr()
     assert f"Reading 127.0.0.1:{slave.port}, unit 9." in shown.err
     assert "Data map of model" in shown.err
