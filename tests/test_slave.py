@@ -178,6 +178,26 @@ def test_counts_that_lie_are_illegal_values_and_write_nothing(hosted: Written, p
     assert hosted.times == 0
 
 
+@pytest.mark.parametrize(
+    "pdu",
+    [
+        struct.pack(">BHH", 6, 0, 9) + b"\0\0",
+        struct.pack(">BHH", 6, 0, 9) + b"\0",
+        struct.pack(">BHH", 6, 0, 9)[:-1],
+        write(0, [9]) + b"\0\x09",
+        write(0, [9, 9]) + b"\0",
+        write(0, [9, 9])[:-1],
+        read(0, 1) + b"\0",
+    ],
+)
+def test_a_request_of_another_length_than_its_function_code_says_ends_its_connection_and_writes_nothing(
+    hosted: Written, pdu: bytes
+) -> None:
+    assert ask(hosted.port, pdu) == b""
+    assert words(hosted.port, 0, 18) == [0] * 18
+    assert hosted.times == 0
+
+
 def test_coils_are_written_by_5_and_15_where_the_map_has_them(coils: Written) -> None:
     assert ask(coils.port, struct.pack(">BHH", 5, 3, 0xFF00)) == struct.pack(">BHH", 5, 3, 0xFF00)
     assert ask(coils.port, struct.pack(">BHHBB", 15, 4, 2, 1, 0b11)) == struct.pack(">BHH", 15, 4, 2)

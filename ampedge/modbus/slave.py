@@ -36,6 +36,8 @@ FRAME_S = 10.0
 _BACKLOG = 128
 _STOP_S = 0.05
 _WRITE_READ_REGISTERS = 23
+_BEFORE_DATA = 5
+"""Where a request of function code 15 or 16 says how many bytes follow."""
 _COIL_WRITES = (5, 15)
 _REGISTER_WRITES = (6, 16)
 _Peer = tuple[str, int]
@@ -185,6 +187,8 @@ class _Connection(ModbusServer.ModbusService):  # type: ignore[misc]
             if self._whole_s is None:
                 self._whole_s = time.monotonic() + FRAME_S
         if not is_header:
+            if len(data) != _request_size(data):
+                raise ModbusServer.NetworkError("longer or shorter than its function code says")
             self._whole_s = None
             self.has_asked = True
             self.active_s = time.monotonic()
@@ -247,6 +251,15 @@ class _MapHandler(DataHandler):  # type: ignore[misc]  # the library has no type
         if self._row is None or self._row.table != table:
             return False
         return start <= self._row.address and end >= self._row.address + self._row.count
+
+
+def _request_size(pdu: bytes) -> int:
+    """Bytes of the request that begins like this, as far as its function code says it."""
+    if pdu[0] in (1, 2, 3, 4, 5, 6):
+        return 5
+    if pdu[0] in (15, 16) and len(pdu) > _BEFORE_DATA:
+        return _BEFORE_DATA + 1 + pdu[_BEFORE_DATA]
+    return len(pdu)
 
 
 def _bank(datamap: DataMap, table: str) -> tuple[int, int]:
