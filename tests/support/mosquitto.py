@@ -3,6 +3,7 @@
 import contextlib
 import getpass
 import json
+import random
 import signal
 import socket
 import subprocess
@@ -167,7 +168,9 @@ class MosquittoSub:
 
 
 def free_port() -> int:
-    """A TCP port that nothing listens on just now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A TCP port that nothing listens on just now, and that the system gives to no outgoing connection meanwhile."""
+    while True:
+        port = random.randrange(20_000, 32_000)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
