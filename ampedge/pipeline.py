@@ -14,7 +14,7 @@ from ampedge.continuity import Continuity
 from ampedge.datamap import DataMap
 from ampedge.decision import decide
 from ampedge.features import selector
-from ampedge.modbus.codec import engineering, raw_bits, raw_decoder, smallest_normal
+from ampedge.modbus.codec import engineering, raw_bits, raw_decoder, smallest_normal, with_held_ends
 from ampedge.model.bundle import Bundle, agree
 from ampedge.quality import judge_raw, judge_value, never_written, worst
 from ampedge.records import Frame, Quality, Reason, Record, TagValue
@@ -38,7 +38,8 @@ class Reader:
         self._continuity = continuity
         self._all_read = (None,) * len(datamap.tags)
         self._points = tuple(
-            (tag, raw_decoder(tag), smallest_normal(tag), (envelopes or {}).get(tag.name)) for tag in datamap.tags
+            (with_held_ends(tag), raw_decoder(tag), smallest_normal(tag), (envelopes or {}).get(tag.name))
+            for tag in datamap.tags
         )
 
     def read(self, frame: Frame) -> Record:

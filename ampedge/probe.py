@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from ampedge.datamap import BIT_TABLES, WORD_ORDERS, DataMap, Tag, notation
 from ampedge.errors import ExceptionReply, UnreachableError, UsageError
 from ampedge.modbus.client import Master
-from ampedge.modbus.codec import engineering, raw_bits, raw_decoder, smallest_normal
+from ampedge.modbus.codec import engineering, raw_bits, raw_decoder, smallest_normal, with_held_ends
 from ampedge.modbus.plan import READ_LIMIT_BITS, READ_LIMIT_REGISTERS, Block, plan_reads
 from ampedge.quality import judge_raw, judge_value
 from ampedge.records import Reason, Words
@@ -189,7 +189,7 @@ def _guess(tag: Tag, words: Words, trained: Range | None) -> Guess:
     reason = judge_raw(raw, smallest_normal=smallest_normal(tag), is_sentinel=is_sentinel)
     if reason is not None:
         return Guess(tag.word_order, None, raw, reason, is_plausible=False)
-    judged = judge_value(tag, engineering(tag, raw), trained)
+    judged = judge_value(with_held_ends(tag), engineering(tag, raw), trained)
     is_plausible = judged.reason is None and (
         raw == 0 or not tag.type.startswith("float") or _is_usual(tag, raw, trained)
     )

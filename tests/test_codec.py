@@ -14,7 +14,16 @@ from hypothesis import strategies as st
 
 from ampedge.datamap import WIDTHS, WORD_ORDERS, Tag
 from ampedge.errors import DataError
-from ampedge.modbus.codec import encode, encode_row, engineering, raw_bits, raw_column, raw_decoder, smallest_normal
+from ampedge.modbus.codec import (
+    encode,
+    encode_row,
+    engineering,
+    raw_bits,
+    raw_column,
+    raw_decoder,
+    smallest_normal,
+    with_held_ends,
+)
 
 VECTORS = {
     # (type, value): words in ABCD, CDAB, BADC, DCBA
@@ -236,3 +245,81 @@ def test_many_readings_at_once_are_decoded_as_each_alone(kind: str, order: str) 
     np.testing.assert_array_equal(raw_column(tag, words), alone)
     np.testing.assert_array_equal(raw_column(tag, np.asfortranarray(words)), alone)
     assert raw_column(tag, words[:0]).shape == (0,)
+
+
+def steps(tag: Tag, raw: float) -> tuple[float, float, float]:
+    """In engineering units: the number before this raw number, itself, and the one after, as the type has them."""
+    if tag.type == "float64":
+        around = [math.nextafter(raw, -math.inf), raw, math.nextafter(raw, math.inf)]
+    elif tag.type == "float32":
+        around = [float(np.nextafter(np.float32(raw), np.float32(far))) for far in (-math.inf, math.inf)]
+        around.insert(1, float(np.float32(raw)))
+    else:
+        around = [raw - 1, raw, raw + 1]
+    below, at, above = sorted(engineering(tag, one) for one in around)
+    return below, at, above
+
+
+@pytest.mark.parametrize(
+    ("kind", "scale", "offset", "low", "high", "raw_low", "raw_high"),
+    [
+        ("float32", 1.0, 0.0, 0.1, 0.6, 0.1, 0.6),
+        ("float32", 1.0, 0.0, -0.6, -0.1, -0.6, -0.1),
+        ("float32", 0.1, 0.0, 0.1, 0.3, 1.0, 3.0),
+        ("float32", 1.0, -273.15, 0.0, 100.1, 273.15, 373.25),
+        ("float64", 1.0, 0.0, 0.1, 0.6, 0.1, 0.6),
+        ("int16", 0.1, 0.0, 0.3, 0.7, 3, 7),
+        ("int16", 0.1, 0.0, -0.7, -0.3, -7, -3),
+        ("int16", -0.1, 0.0, 0.3, 0.7, -3, -7),
+        ("int16", 0.1, 0.2, 0.3, 0.9, 1, 7),
+        ("uint16", 1.0, 0.0, 3.0, 7.0, 3, 7),
+        ("int32", 0.001, 0.0, -1234.567, 1234.567, -1234567, 1234567),
+        ("int64", 1e-6, 0.0, 0.3, 1234567.891234, 300000, 1234567891234),
+    ],
+)
+def test_the_ends_of_a_valid_range_are_those_that_the_type_holds_and_the_next_numbers_are_outside(
+    kind: str, scale: float, offset: float, low: float, high: float, raw_low: float, raw_high: float
+) -> None:
+    tag = Tag("x", 0, type=kind, scale=scale, offset=offset, valid=(low, high))
+    valid = with_held_ends(tag).valid
+    assert valid is not None
+    assert valid == pytest.approx((low, high), rel=2.0**-23, abs=abs(scale) * 2.0**-14)
+    below, at, _ = steps(tag, raw_low)
+    assert below < valid[0] <= at
+    _, at, above = steps(tag, raw_high)
+    assert at <= valid[1] < above
+
+
+@pytest.mark.parametrize(
+    ("kind", "scale", "valid"),
+    [
+        ("int16", 0.1, (0.35, 0.65)),
+        ("int16", 0.1, (0.30001, 0.69999)),
+        ("uint16", 1.0, (-5.0, 1e6)),
+        ("float32", 1.0, (1e-300, 1e300)),
+        ("int32", 1.0, (-math.inf, math.inf)),
+    ],
+)
+def test_an_end_that_the_type_has_no_number_for_stays_where_it_is(
+    kind: str, scale: float, valid: tuple[float, float]
+) -> None:
+    assert with_held_ends(Tag("x", 0, type=kind, scale=scale, valid=valid)).valid == valid
+
+
+def test_a_tag_without_a_valid_range_has_no_ends() -> None:
+    assert with_held_ends(Tag("x", 0)) == Tag("x", 0)
+
+
+@given(
+    st.sampled_from(["float32", "float64", "int32"]),
+    st.one_of(st.just(0.0), st.floats(1e-6, 1e6), st.floats(-1e6, -1e-6)),
+    st.sampled_from([1.0, 0.1, -0.01]),
+)
+def test_what_is_written_within_the_valid_range_is_read_within_it(kind: str, end: float, scale: float) -> None:
+    if kind == "int32":
+        end = round(end) * scale
+    tag = Tag("x", 0, type=kind, scale=scale, valid=(end, end + 1))
+    valid = with_held_ends(tag).valid
+    assert valid is not None
+    back = engineering(tag, raw_decoder(tag)(encode(tag, end)))
+    assert valid[0] <= back <= valid[1]

@@ -206,6 +206,16 @@ def test_outside_the_valid_range_is_unknown_and_the_value_is_kept(bundle: Bundle
     assert record.values[0].value == pytest.approx(427.3355)
 
 
+@pytest.mark.parametrize(("high", "reasons"), [(0.6, ()), (0.5999999, ("heater_current: out_of_range",))])
+def test_an_end_of_the_valid_range_is_valid_as_a_float_holds_it(
+    bundle: Bundle, high: float, reasons: tuple[str, ...]
+) -> None:
+    datamap = with_tag(bundle.datamap, "heater_current", valid=(0.0, high))
+    place = datamap.names.index("heater_current")
+    row = [*HEALTHY[:place], 0.6, *HEALTHY[place + 1 :]]
+    assert Reader(datamap).read(Frame("device", 0.0, encode_row(datamap.tags, row))).reasons == reasons
+
+
 def test_the_sites_valid_range_wins_over_the_bundles(tmp_path: Path) -> None:
     bundle = tiny_bundle(tmp_path)
     strict = dataclasses.replace(bundle, datamap=with_tag(bundle.datamap, "impedance", valid=(100.0, 200.0)))

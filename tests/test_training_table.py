@@ -1,5 +1,6 @@
 """What training makes of a table before any network: features, labels, bad cells, warnings, splits."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -290,6 +291,24 @@ def test_a_value_outside_the_valid_range_is_a_bad_cell(tmp_path: Path) -> None:
     data = dataset(read_table(path), TableSettings(drop_bad_rows=True), datamap)
     assert data.values[:, 0].max() <= 12
     assert any("torque 1" in note for note in data.notes)
+
+
+@pytest.mark.parametrize(
+    ("kind", "scale", "high", "collected"),
+    [("float32", 1.0, 12.1, "12.100000381469727"), ("int16", 0.1, 12.1, "12.100000000000001")],
+)
+def test_what_was_collected_at_the_end_of_the_valid_range_can_be_trained_on(
+    tmp_path: Path, kind: str, scale: float, high: float, collected: str
+) -> None:
+    given = config_with(tmp_path)
+    assert given is not None
+    torque, speed = given.tags
+    datamap = DataMap((replace(torque, type=kind, scale=scale, valid=(5.0, high)), speed))
+    path = write(tmp_path, {**with_cell("torque", 4, collected), "speed": SPEED})
+    assert dataset(read_table(path), TableSettings(), datamap).values[4, 0] == float(collected)
+    path = write(tmp_path, {**with_cell("torque", 4, "12.1001"), "speed": SPEED})
+    with pytest.raises(DataError, match=r"line 6, column 'torque': 12\.1001 is outside"):
+        dataset(read_table(path), TableSettings(), datamap)
 
 
 def test_tags_and_table_must_agree(tmp_path: Path) -> None:

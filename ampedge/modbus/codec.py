@@ -3,6 +3,7 @@
 import math
 import struct
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 from ampedge.datamap import Tag
@@ -26,6 +27,9 @@ _FORMATS = {
 }
 _ORDERS = {"ABCD": (">", ">"), "CDAB": ("<", "<"), "BADC": ("<", ">"), "DCBA": (">", "<")}
 """How each word is laid into bytes, and how the number is read from all of them; > begins with the most significant."""
+_FLOAT32_STEP = 2.0**-23
+_SAME_STEP = 1e-6
+"""So far from a whole number a limit is still meant to be it."""
 _SMALLEST_NORMAL = {"float32": 2.0**-126, "float64": 2.0**-1022}
 
 
@@ -91,6 +95,18 @@ def engineering(tag: Tag, raw: _Raw) -> _Raw:
     return raw * tag.scale + tag.offset + 0.0
 
 
+def with_held_ends(tag: Tag) -> Tag:
+    """The tag with the ends of its valid range moved outward to the numbers that its type holds for them.
+
+    0.6 as float32 comes back as 0.6000000238, three tenths as 0.30000000000000004: they are the ends, not beyond them.
+    An end that the type has no number for, such as 0.35 in tenths, stays where it is.
+    """
+    if tag.valid is None:
+        return tag
+    low, high = tag.valid
+    return replace(tag, valid=(min(low, _held(tag, low)), max(high, _held(tag, high))))
+
+
 def smallest_normal(tag: Tag) -> float:
     """Below this size and not zero, a float is denormal; 0 for whole numbers."""
     return _SMALLEST_NORMAL.get(tag.type, 0.0)
@@ -99,6 +115,17 @@ def smallest_normal(tag: Tag) -> float:
 def encode_row(tags: Sequence[Tag], values: Sequence[float]) -> tuple[Words, ...]:
     """The words of every tag, in the order of the map."""
     return tuple(encode(tag, value) for tag, value in zip(tags, values, strict=True))
+
+
+def _held(tag: Tag, end: float) -> float:
+    """What comes back where `end` is written into the tag, or `end` where that is another number."""
+    try:
+        raw = raw_decoder(tag)(encode(tag, end))
+    except DataError:
+        return end
+    near, far = (_FLOAT32_STEP, 0.0) if tag.type.startswith("float") else (1e-15, _SAME_STEP)
+    wanted = (end - tag.offset) / tag.scale
+    return engineering(tag, raw) if math.isclose(raw, wanted, rel_tol=near, abs_tol=far) else end
 
 
 def _packer(tag: Tag) -> struct.Struct:

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from ampedge.datamap import DataMap, laid_out
 from ampedge.errors import DataError, UsageError
+from ampedge.modbus.codec import with_held_ends
 from ampedge.model.network import Matrix
 from ampedge.settings import TagSection
 from ampedge.table import Row, Table, number, shown
@@ -132,9 +133,9 @@ class _Faults:
         self._columns = [settings.label, *datamap.names]
         cells: list[Flags] = [np.array([not name for name in found]), *np.isnan(values).T]
         for place, tag in enumerate(datamap.tags):
-            if tag.valid is not None:
+            if (valid := with_held_ends(tag).valid) is not None:  # as serve judges them, and collect has written them
                 column = values[:, place]
-                cells[1 + place] = ~((column >= tag.valid[0]) & (column <= tag.valid[1]))
+                cells[1 + place] = ~((column >= valid[0]) & (column <= valid[1]))
         if settings.group is not None:
             group = table.column(settings.group)
             self._columns.append(settings.group)
