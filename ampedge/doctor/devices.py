@@ -45,7 +45,14 @@ def look(
         if datamap is None:
             yield ok(check, f"{where} accepts a connection. What it holds cannot be judged without tags or a model.")
             return
-        source = ModbusSource(master, datamap, device=device.name, clock=SystemClock(), check=device.check)
+        source = ModbusSource(
+            master,
+            datamap,
+            device=device.name,
+            clock=SystemClock(),
+            check=device.check,
+            interval_s=device.interval_s,
+        )
         frame = source.poll()
     record = Reader(datamap).read(frame) if bundle is None else Pipeline(bundle, datamap).run(frame)
     yield from _judged(check, where, record, hosted=hosted)

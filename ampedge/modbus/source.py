@@ -71,10 +71,10 @@ class ModbusSource:
         self.read_by(datamap)
         self._pause = threading.Condition()
         self._answered_s: float | None = None
-        self._exchanged_s = float("-inf")
-        self._kept_s = float("-inf")
-        self._polled_over: int | None = None
-        self._was_restarted = False
+        self._exchanged_s = float("-inf")  # when the device answered last
+        self._kept_s = float("-inf")  # the longest silence after which a connection still stood
+        self._polled_over: int | None = None  # the connection of this poll's first answer
+        self._was_restarted = False  # in this poll
         self._is_lost = False
         self._settled_s = float("-inf")
 
