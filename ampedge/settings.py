@@ -146,7 +146,7 @@ class ModbusSection(Section):
     unit: int = Field(1, ge=0, le=255, description="Its unit id.")
     interval_s: float = Field(1.0, gt=0, le=86400, description="Seconds between polls.")
     timeout_s: float = Field(
-        3.0, gt=0, le=60, description="Seconds until a connection stands or a whole reply is there."
+        3.0, gt=0, le=20, description="Seconds until a connection stands or a whole reply is there."
     )
     reconnect_settle_s: float = Field(
         5.0, ge=0, le=86400, description="Seconds after a lost device is back in which its readings are uncertain."
@@ -248,7 +248,7 @@ class DeviceSection(Section):
     port: int | None = Field(None, ge=1, le=65535, description="Its TCP port.")
     unit: int | None = Field(None, ge=0, le=255, description="Its unit id.")
     interval_s: float | None = Field(None, gt=0, le=86400, description="Seconds between polls.")
-    timeout_s: float | None = Field(None, gt=0, le=60, description="As in [modbus].")
+    timeout_s: float | None = Field(None, gt=0, le=20, description="As in [modbus].")
     reconnect_settle_s: float | None = Field(None, ge=0, le=86400, description="As in [modbus].")
     close_after_poll: bool | None = Field(None, description="As in [modbus].")
     check: Given[CheckSection | None] = Field(None, description="As in [modbus].")

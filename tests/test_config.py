@@ -285,7 +285,7 @@ def test_every_key_refuses_a_value_of_another_type_and_says_where(tmp_path: Path
         ("modbus.port", ["0", "-1"], ["65536"]),
         ("modbus.unit", ["-1"], ["256"]),
         ("modbus.interval_s", ["0", "-1.0"], ["86401"]),
-        ("modbus.timeout_s", ["0"], ["61"]),
+        ("modbus.timeout_s", ["0"], ["21"]),
         ("modbus.reconnect_settle_s", ["-1"], ["86401"]),
         ("modbus.settle_ms", ["-1"], ["60001"]),
         ("mqtt.port", ["0"], ["65536"]),
@@ -301,7 +301,7 @@ def test_every_key_refuses_a_value_of_another_type_and_says_where(tmp_path: Path
         ("devices.port", ["0"], ["65536"]),
         ("devices.unit", ["-1"], ["256"]),
         ("devices.interval_s", ["0"], ["86401"]),
-        ("devices.timeout_s", ["0"], ["61"]),
+        ("devices.timeout_s", ["0"], ["21"]),
         ("devices.reconnect_settle_s", ["-1"], ["86401"]),
     ],
 )
