@@ -140,10 +140,13 @@ def parse_event(payload: bytes) -> Event:
 
 @dataclass(frozen=True, slots=True)
 class Dropped:
-    """The announcement that `count` events of a device were dropped, from sequence `first` to `last` where known."""
+    """The announcement that `count` events of a device were dropped, from sequence `first` to `last` where known.
 
-    device: str
-    boot: str
+    Device and boot are None where they are of several, or nobody knows whose they were.
+    """
+
+    device: str | None
+    boot: str | None
     first: int | None
     last: int | None
     count: int
@@ -162,7 +165,8 @@ def parse_dropped(payload: bytes) -> Dropped:
             raise ValueError(f"{count} is no number of events")
         first, last = (None if plain[name] is None else int(plain[name]) for name in ("first", "last"))
         reason, time_s = str(plain["reason"]), _time_s(plain["time"])
-        return Dropped(str(plain["device"]), str(plain["boot"]), first, last, count, reason, time_s)
+        device, boot = (None if plain[name] is None else str(plain[name]) for name in ("device", "boot"))
+        return Dropped(device, boot, first, last, count, reason, time_s)
     except (KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
         raise ValueError(f"not an announcement: {type(error).__name__} {error}") from error
 

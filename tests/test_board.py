@@ -451,8 +451,9 @@ def test_dropped_events_are_told_once_and_counted() -> None:
     assert feed.send(f"{TOPIC}/dropped", dropped()) is Kind.PASSED, "delivered twice"
     assert feed.send(f"{TOPIC}/dropped", dropped(1, first=None, last=None, reason="a\x1bb")) is Kind.DROPPED
     assert feed.board.announcement == "1 event was dropped: a\N{REPLACEMENT CHARACTER}b"
+    assert feed.send(f"{TOPIC}/dropped", dropped(2, device=None, boot=None)) is Kind.DROPPED
     assert feed.send(f"{TOPIC}/dropped", dropped(first=13), retained=True) is Kind.PASSED
-    assert (feed.view().dropped, feed.view().label) == (13, None)
+    assert (feed.view().dropped, feed.view().label) == (15, None)
 
 
 @pytest.mark.parametrize("payload", ["", "12", "[]", dropped(0), dropped(-1), dropped(10**15), dropped(schema=2)])

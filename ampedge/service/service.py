@@ -68,6 +68,7 @@ class Service:
                 self.state.wanted,
                 boot=self.boot,
                 clock=self.clock,
+                announcer=self.config.devices[0].name,
                 hold=self.state.hold,
                 commit_s=store.commit_s,
                 max_bytes=int(store.max_mb * 1e6),

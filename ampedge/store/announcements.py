@@ -11,8 +11,8 @@ LOG_FULL = "log_full"
 MEMORY_FULL = "memory_full"
 UNREADABLE = "unreadable"
 
-Key = tuple[str, str, str]
-"""Device, boot and reason: what one announcement is about."""
+Key = tuple[str | None, str | None, str]
+"""Device, boot and reason: what one announcement is about; device and boot are None where nobody knows whose it was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +20,7 @@ class Origin:
     """Where an event came from; with its sequence number that is what a consumer knows it by."""
 
     device: str
-    boot: str
+    boot: str | None
     sequence: int | None
 
 
@@ -28,12 +28,14 @@ class Origin:
 class Announcement:
     """Some events of one start of one device are gone; it takes the place (the id) of the last of them.
 
-    `first` and `last` are sequence numbers, None where nobody knows them any more.
+    `first` and `last` are sequence numbers, None where nobody knows them any more, as are `device` and `boot`.
+    `announcer` is the device on whose topic it is told.
     """
 
     id: int
-    device: str
-    boot: str
+    announcer: str
+    device: str | None
+    boot: str | None
     first: int | None
     last: int | None
     count: int
@@ -69,10 +71,14 @@ class Announcement:
             "time": rfc3339(self.time_s),
         }
         payload = json.dumps(said, ensure_ascii=False, separators=(",", ":")).encode()
-        return Row(self.id, DROPPED, self.device, self.boot, self.last or 0, self.time_s, payload, since_s)
+        return Row(self.id, DROPPED, self.announcer, self.boot or "", self.last or 0, self.time_s, payload, since_s)
 
 
-def announcement(row_id: int, origin: Origin, reason: str, time_s: float) -> Announcement:
-    """The announcement that one event was dropped."""
+def announcement(
+    row_id: int, origin: Origin | None, reason: str, time_s: float, *, announcer: str, count: int = 1
+) -> Announcement:
+    """The announcement that events of one origin were dropped; `announcer` tells it where there is none."""
+    if origin is None:
+        return Announcement(row_id, announcer, None, None, None, None, count, reason, time_s)
     sequence = origin.sequence
-    return Announcement(row_id, origin.device, origin.boot, sequence, sequence, 1, reason, time_s)
+    return Announcement(row_id, origin.device, origin.device, origin.boot, sequence, sequence, count, reason, time_s)

@@ -39,8 +39,9 @@ _GIVE_WAY_ROWS = 1024
 class Database:
     """Only one thread may use it at a time."""
 
-    def __init__(self, path: Path, boot: str) -> None:
+    def __init__(self, path: Path, boot: str, *, announcer: str = "") -> None:
         self.path = path
+        self.announcer = announcer
         self.ahead = 0
         self._boot = boot
         self._open: sqlite3.Connection | None = None
@@ -223,6 +224,7 @@ class Database:
             limits,
             (row_id + self.ahead for row_id in before if row_id not in batch.busy),
             origins=self._origins,
+            announcer=self.announcer,
             open_={key: said.moved(self.ahead) for key, said in batch.open.items()},
         )
         self._insert([said.moved(-self.ahead).row() for said in shed.announcements])

@@ -50,13 +50,10 @@ class Draft(Database):
                     events += kind == EVENT
         return ids, events
 
-    def origin_near(self, row_id: int) -> Origin | None:
-        """Whose a lost row was, judging by the last one before it."""
+    def origin_between(self, first: int, last: int) -> Origin | None:
+        """Whose the lost rows of these ids were, judging by the streams that are left; None where nobody knows."""
         with mapped():
-            near = self._connection.execute(
-                "SELECT id FROM streams WHERE first <= ? ORDER BY id DESC LIMIT 1", (row_id,)
-            ).fetchone()
-            return None if near is None else self._streams.origin(near[0], None)
+            return self._streams.between(first, last)
 
     def end(self, cursor: Cursor, said: Announcement | None) -> None:
         """Make it whole and close it."""

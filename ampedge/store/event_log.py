@@ -48,6 +48,7 @@ class EventLog:
         *,
         boot: str,
         clock: Clock,
+        announcer: str = "",
         hold: Callable[[], None] = lambda: None,
         commit_s: float = 60.0,
         max_bytes: int = 512_000_000,
@@ -60,6 +61,7 @@ class EventLog:
         self.path = directory / FILE_NAME
         """The file, whether it can be used or not."""
 
+        self._announcer = announcer
         self._hold = hold
         self._boot = boot
         self._clock = clock
@@ -68,7 +70,7 @@ class EventLog:
         self._keep_s = keep_s
         self._time_is_believed = time_is_believed
         self._lock = threading.Lock()
-        self._ledger = Ledger()
+        self._ledger = Ledger(announcer=announcer)
         self._database: Database | None = None
         self._taken_over = False
         self._writers: set[str | None] = {None, boot}
@@ -192,6 +194,7 @@ class EventLog:
 
     def waiting(self, limit: int) -> list[Stored]:
         """The oldest rows that wait and are not on their way, in order of id; none that was appended just now."""
+        unreadable = 0
         while True:
             with self._lock:
                 now_s, on_disk = self._clock.monotonic(), self._database is not None
@@ -209,10 +212,12 @@ class EventLog:
             with self._lock:
                 for row_id, row in fresh.items():
                     found[row_id] = Readable(row.kind, Origin(row.device, row.boot, row.sequence), row.payload)
+                before = self._ledger.dropped
                 stored = self._ledger.hand_out({row_id: found[row_id] for row_id in ids}, self._clock.time())
-            if len(stored) < len(ids):
-                logger.error("Some rows of the event log cannot be read: they count as dropped.")
+                unreadable += self._ledger.dropped - before
             if stored or not ids:
+                if unreadable:
+                    logger.error("%d events cannot be read from the log any more: they count as dropped.", unreadable)
                 return stored
 
     def may_replay(self) -> int:
@@ -264,7 +269,7 @@ class EventLog:
         if damage is not None:
             self._close_file()
         if self._database is None:
-            database = Database(self.path, self._boot)
+            database = Database(self.path, self._boot, announcer=self._announcer)
             try:
                 take_place(self.path, self._clock.time())
                 try:
@@ -295,12 +300,21 @@ class EventLog:
         self._reserve.give_up()
         try:
             known = None if before is None else before.shifted(self._ahead)
-            aside = rescue(database.path, self._boot, self._clock.time(), cursor=known, on_progress=self.on_progress)
+            aside, lost = rescue(
+                database.path,
+                self._boot,
+                self._clock.time(),
+                announcer=self._announcer,
+                cursor=known,
+                on_progress=self.on_progress,
+            )
             cursor, announced = database.open(check=False)
         except (Unwritable, Damaged) as trouble:
             raise Unwritable(f"it is damaged ({error}), and what it holds cannot be copied: {trouble}") from trouble
+        gone = f", {lost} events that waited are lost" if lost else ""
         self._damage = (
-            f"The event log was damaged ({error}): what could be read was taken over, the old file is kept as {aside}."
+            f"The event log was damaged ({error}): what could be read was taken over{gone}; "
+            f"the old file is kept as {aside}."
         )
         logger.error(self._damage)
         if before is not None:

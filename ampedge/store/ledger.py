@@ -60,13 +60,14 @@ class Batch:
 class Ledger:
     """Rows up to `committed` are on disk; `fresh` ones are to be written, in place of what is there where need be."""
 
-    def __init__(self, *, memory_bytes: int = MEMORY_BYTES) -> None:
+    def __init__(self, *, announcer: str = "", memory_bytes: int = MEMORY_BYTES) -> None:
         self.last = self.committed = BEFORE_OPEN
         self.produced = self.delivered = self.dropped = 0
         self.waiting = Ranges()
         self.fresh: dict[int, Row] = {}
         self.fresh_bytes = 0
         self.changed = False
+        self._announcer = announcer
         self._memory_bytes = memory_bytes
         self._in_flight: set[int] = set()
         self._held: dict[str, Ranges] = {}
@@ -162,7 +163,7 @@ class Ledger:
         return self._origins.get(row_id) if row is None else Origin(row.device, row.boot, row.sequence)
 
     def drop(self, row_id: int, origin: Origin | None, reason: str, time_s: float) -> None:
-        """Give up a row that waits; without an origin nobody can be told of it."""
+        """Give up a row that waits; without an origin nobody knows whose it was."""
         self._in_flight.discard(row_id)
         self._exposed.discard(row_id)
         self._origins.pop(row_id, None)
@@ -173,10 +174,7 @@ class Ledger:
             self._forget(row_id)
             return
         self.dropped += 1
-        if origin is None:
-            self._forget(row_id)
-            return
-        said = announcement(row_id, origin, reason, time_s)
+        said = announcement(row_id, origin, reason, time_s, announcer=self._announcer)
         earlier = self._open.get(said.key)
         if earlier is not None and self._may_merge(earlier.id, row_id):
             said = said.after(earlier)

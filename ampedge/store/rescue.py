@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ampedge.records import EVENT
-from ampedge.store.announcements import UNREADABLE, Announcement
+from ampedge.store.announcements import UNREADABLE, Announcement, announcement
 from ampedge.store.cursor import Cursor
 from ampedge.store.database import mapped
 from ampedge.store.draft import Draft
@@ -30,28 +30,34 @@ _BEYOND = 1 << 62
 
 
 def rescue(
-    path: Path, boot: str, time_s: float, *, cursor: Cursor | None, on_progress: Callable[[], None] = lambda: None
-) -> Path:
-    """Make a new log of what is left of this one; the name under which the old one is kept.
+    path: Path,
+    boot: str,
+    time_s: float,
+    *,
+    announcer: str,
+    cursor: Cursor | None,
+    on_progress: Callable[[], None] = lambda: None,
+) -> tuple[Path, int]:
+    """Make a new log of what is left: the name under which the old one is kept, how many events that waited are gone.
 
     `cursor` is where the broker stands if anybody knows better than the file.
     What no cursor tells of waits again: better twice than never.
     A large log takes minutes; `on_progress` is called all the while.
     """
-    draft, whole, task = _beside(path, ".draft"), _beside(path, _WHOLE), _Task(time_s, on_progress)
+    draft, task = Draft(_beside(path, ".draft"), boot, announcer=announcer), _Task(time_s, on_progress)
     with mapped():
         try:
-            _refill(path, Draft(draft, boot), cursor, task, waiting_only=False)
+            lost = _refill(path, draft, cursor, task, waiting_only=False)
         except Unwritable as error:
             if not error.full:
                 raise
-            _refill(path, Draft(draft, boot), cursor, task, waiting_only=True)
-        _sync(draft)
-        draft.rename(whole)
+            lost = _refill(path, draft, cursor, task, waiting_only=True)
+        _sync(draft.path)
+        draft.path.rename(_beside(path, _WHOLE))
         _sync(path.parent)
     aside = take_place(path, time_s)
     assert aside is not None
-    return aside
+    return aside, lost
 
 
 def take_place(path: Path, time_s: float) -> Path | None:
@@ -93,7 +99,7 @@ class _Task:
     on_progress: Callable[[], None]
 
 
-def _refill(path: Path, draft: Draft, known: Cursor | None, task: "_Task", *, waiting_only: bool) -> None:
+def _refill(path: Path, draft: Draft, known: Cursor | None, task: "_Task", *, waiting_only: bool) -> int:
     for end in ("", "-wal", "-shm"):
         _beside(draft.path, end).unlink(missing_ok=True)
     found = _Found()
@@ -110,7 +116,10 @@ def _refill(path: Path, draft: Draft, known: Cursor | None, task: "_Task", *, wa
         draft.fill("events", found.announcements)
         draft.fill("streams", (stream.columns() for stream in found.streams.values()))
         draft.delete_unusable(last=None if known is None else known.last)
-        draft.end(*_accounts(draft, known or found.cursor, task.time_s))
+        before = known or found.cursor
+        after, said = _accounts(draft, before, task.time_s)
+        draft.end(after, said)
+        return after.dropped - before.dropped
     finally:
         draft.close()
 
@@ -125,15 +134,15 @@ def _waiting(cursor: Cursor) -> Ranges:
 def _accounts(draft: Draft, cursor: Cursor, time_s: float) -> tuple[Cursor, Announcement | None]:
     """Where the broker stands in the new file; what waited and is gone counts as dropped, and is announced."""
     found, events = draft.there(_waiting(cursor))
-    lost = cursor.waiting.without(found).last
+    lost = cursor.waiting.without(found)
     later = draft.there(Ranges([(cursor.last + 1, _BEYOND)]))[1]
     missing = max(0, cursor.produced - cursor.delivered - cursor.dropped - (events - later))
     last = max(cursor.last, found.last or 0)
-    origin = draft.origin_near(lost) if missing and lost is not None else None
     said = None
-    if origin is not None and lost is not None:
-        said = Announcement(lost, origin.device, origin.boot, None, None, missing, UNREADABLE, time_s)
-        found.add(lost)
+    if missing and lost.first is not None and lost.last is not None:
+        origin = draft.origin_between(lost.first, lost.last)
+        said = announcement(lost.last, origin, UNREADABLE, time_s, announcer=draft.announcer, count=missing)
+        found.add(lost.last)
     dropped = cursor.dropped + missing
     return Cursor(last, found, cursor.delivered + dropped + events, cursor.delivered, dropped), said
 

@@ -96,6 +96,7 @@ def make_room(
     droppable: Iterable[int],
     *,
     origins: Callable[[Sequence[int]], dict[int, Origin | None]],
+    announcer: str,
     open_: dict[Key, Announcement],
 ) -> Shed:
     """Bring the file down to its largest size: delivered rows go first, then the oldest that wait.
@@ -116,13 +117,12 @@ def make_room(
             break
         for row_id, origin in origins(chunk).items():
             waiting.discard(row_id)
-            if origin is not None:
-                new = announcement(row_id, origin, LOG_FULL, limits.now_s)
-                earlier = said.get(new.key)
-                if earlier is None and new.key in open_:
-                    earlier = open_[new.key]
-                    merged.append(earlier.id)
-                said[new.key] = new if earlier is None else new.after(earlier)
+            new = announcement(row_id, origin, LOG_FULL, limits.now_s, announcer=announcer)
+            earlier = said.get(new.key)
+            if earlier is None and new.key in open_:
+                earlier = open_[new.key]
+                merged.append(earlier.id)
+            said[new.key] = new if earlier is None else new.after(earlier)
         connection.executemany("DELETE FROM events WHERE id = ?", [(row_id,) for row_id in chunk])
         dropped.extend(chunk)
     connection.executemany("DELETE FROM events WHERE id = ?", [(row_id,) for row_id in merged])

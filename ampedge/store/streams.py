@@ -84,6 +84,7 @@ class Streams:
         self.highest = 0
         self._current: dict[str, tuple[Stream, int]] = {}
         self._known: dict[int, Stream | None] = {}
+        self._owners: dict[int | None, Origin | None] = {}
 
     def encoded(self, row: Row) -> tuple[Any, ...]:
         """The row's columns on disk; begins a stream where it needs one."""
@@ -97,10 +98,10 @@ class Streams:
     def decoded(self, row_id: int, columns: Sequence[Any] | None) -> Readable | Unreadable:
         """The row from its columns, which are None where it is gone."""
         if columns is None:
-            near = self._connection.execute(
-                "SELECT stream FROM events WHERE id < ? ORDER BY id DESC LIMIT 1", (row_id,)
-            ).fetchone()
-            return Unreadable(None if near is None else self.origin(near[0], None))
+            latest = self._connection.execute("SELECT max(id) FROM streams WHERE first <= ?", (row_id,)).fetchone()[0]
+            if latest not in self._owners:
+                self._owners[latest] = self.between(row_id, row_id)
+            return Unreadable(self._owners[latest])
         _, kind, number, sequence, time_s, packed, crc = columns
         stream = self.get(number)
         try:
@@ -110,12 +111,35 @@ class Streams:
                 return Readable(kind, origin, expanded(packed, stream.dictionary))
         except (ValueError, TypeError, struct.error):
             pass
+        if stream is None or stream.dictionary is None:
+            self._current.clear()  # it may be the damaged one that new rows, the announcement of this, refer to
         return Unreadable(self.origin(number, sequence))
 
     def origin(self, number: int, sequence: int | None) -> Origin | None:
         """Where a row of this stream came from."""
         stream = self.get(number)
         return None if stream is None else Origin(stream.device, stream.boot, sequence)
+
+    def between(self, first: int, last: int) -> Origin | None:
+        """Whose the rows of these ids were, None where those of several devices may lie there, or nobody knows.
+
+        A device's rows lie behind the first one of its stream; those of a later start behind all of an earlier one.
+        """
+        device: str | None = None
+        boots: list[str] = []
+        begun = False
+        for (number,) in self._connection.execute(
+            "SELECT id FROM streams WHERE first <= ? ORDER BY id DESC", (last,)
+        ).fetchall():
+            stream = self.get(number)
+            if stream is None or device not in (None, stream.device):
+                return None
+            if begun and stream.boot != boots[-1]:
+                break
+            device = stream.device
+            boots.append(stream.boot)
+            begun = begun or stream.first <= first
+        return None if device is None else Origin(device, boots[0] if len(set(boots)) == 1 else None, None)
 
     def get(self, number: int) -> Stream | None:
         """A stream by its number."""
@@ -130,6 +154,7 @@ class Streams:
         """After a transaction that was taken back: begin new streams, the latest ones may not be there."""
         self._current.clear()
         self._known.clear()
+        self._owners.clear()
 
     def delete_unused(self) -> None:
         """Delete the streams that no row is compressed against any more.

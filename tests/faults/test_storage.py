@@ -29,6 +29,7 @@ from ampedge.store.pages import Pages
 from ampedge.store.reserve import RESERVE_BYTES
 from ampedge.store.schema import CURSOR_PAGE
 from ampedge.store.trouble import RETRY_S, Damaged, Unwritable
+from ampedge.wire import parse_dropped
 from tests.support.store import DEVICE, Store, announced, event, sequences
 
 PAGE = 4096
@@ -145,7 +146,7 @@ def test_any_page_may_be_zero(tmp_path: Path) -> None:
         else:
             assert set(got) <= set(WAITING)
             assert len(got) + other.log.counts.dropped == len(WAITING)
-            assert said == (0 if not got else other.log.counts.dropped)  # without any stream nobody knows whose
+            assert said == other.log.counts.dropped
             lost_pages += 0 < said < len(WAITING)
         other.close()
     assert lost_pages >= 3
@@ -410,8 +411,70 @@ def test_whose_rows_were_is_not_guessed_from_a_damaged_stream(store: Store) -> N
         connection.commit()
     assert store.waiting() == []
     store.log.commit(reachable=False)
-    assert store.waiting() == []
+    (row,) = store.waiting()
+    assert row.device == DEVICE
+    (said,) = announced([row])
+    assert (said["device"], said["boot"], said["first"], said["count"]) == (None, None, None, 5)
     assert store.log.counts == Counts(produced=5, dropped=5)
+
+
+def several(store: Store, *devices: str) -> None:
+    """Events of each of these devices in turn, committed."""
+    for sequence in range(100):
+        for device in devices:
+            store.append(1, first=sequence, filler=60, device=device)
+    store.log.commit(reachable=False)
+
+
+@pytest.mark.parametrize(("devices", "named"), [(("one", "two"), (None, None)), (("one",), ("one", "boot-1"))])
+def test_a_rescue_names_the_device_of_what_is_lost_only_where_it_can_be_no_other(
+    store: Store, devices: tuple[str, ...], named: tuple[str | None, str | None]
+) -> None:
+    several(store, *devices)
+    store.close()
+    overwrite(store.file, store.file.stat().st_size - 2 * PAGE, bytes(2 * PAGE))
+    store.reopen()
+    lost = store.log.counts.dropped
+    assert lost > 10
+    assert f"{lost} events that waited are lost" in str(store.log.problem)
+    stored = store.waiting()
+    (said,) = announced(stored)
+    assert (said["device"], said["boot"], said["count"]) == (*named, lost)
+    parse_dropped(next(row.payload for row in stored if row.kind == DROPPED))
+
+
+def test_a_log_that_is_taken_away_with_events_of_several_devices_is_announced(
+    store: Store, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(event_log.logger, "propagate", True)
+    several(store, "one", "two")
+    for path in store.directory.iterdir():
+        path.unlink()
+    for _ in range(2):
+        store.append(1, first=100, device="one")
+        store.log.commit(reachable=True)
+        store.clock.advance(RETRY_S)
+    assert sequences(store.waiting()) == [100, 100]
+    assert "200 events cannot be read from the log any more" in caplog.text
+    store.log.commit(reachable=True)
+    (said,) = announced(store.waiting())
+    assert (said["device"], said["boot"], said["count"], said["reason"]) == (None, None, 200, "unreadable")
+    store.kill()
+    assert store.log.counts == Counts(produced=202, dropped=200, waiting=2)
+
+
+def test_rows_that_are_gone_are_announced_for_their_device_if_it_can_be_no_other(store: Store) -> None:
+    several(store, "one")
+    store.close()
+    store.reopen()
+    several(store, "one", "two")
+    with closing(sqlite3.connect(store.file)) as connection:
+        connection.execute("DELETE FROM events WHERE id IN (50, 51, 200)")
+        connection.commit()
+    store.waiting()
+    store.log.commit(reachable=False)
+    said = [(one["device"], one["boot"], one["count"]) for one in announced(store.waiting())]
+    assert said == [("one", "boot-1", 2), (None, None, 1)]
 
 
 @pytest.mark.parametrize("step", range(8))

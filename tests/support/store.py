@@ -100,6 +100,6 @@ class Store:
 
     def _begin(self) -> EventLog:
         self._lives += 1
-        log = EventLog(self.directory, boot=self.boot, clock=self.clock, **self._options)
+        log = EventLog(self.directory, boot=self.boot, clock=self.clock, announcer=DEVICE, **self._options)
         log.open()
         return log
