@@ -398,7 +398,7 @@ def test_without_a_place_for_its_state_it_goes_on_loudly_until_there_is_one(
 
 def test_what_could_neither_be_delivered_nor_written_is_said_at_the_end(tmp_path: Path) -> None:
     (tmp_path / "ampedge-state").write_text("a file")
-    with Serve(tmp_path, broker=free_port(), ready="cannot be used") as serve:
+    with Serve(tmp_path, broker=free_port(), ready="No MQTT broker") as serve:
         wait_until(lambda: status(tmp_path)["log"]["waiting"] > 0, what="an event")
         assert serve.stop() == 0
     (count,) = re.findall(r"Stopped after (\d+) events; \1 are lost", serve.log)
