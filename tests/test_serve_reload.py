@@ -63,6 +63,7 @@ def test_a_reload_takes_what_changed_and_goes_on_counting(
         assert [event["sequence"] for event in found] == list(range(len(found)))
         assert sub.on("amp/status") == ["online"]  # the connection was left alone
         assert "Reloaded" in serve.log
+        wait_until(lambda: status(tmp_path)["reload"] == {"count": 1, "problem": None}, what="the status to tell of it")
 
 
 @pytest.mark.parametrize(
@@ -91,6 +92,8 @@ def test_a_wrong_config_changes_nothing_and_says_why(
         serve.process.send_signal(signal.SIGHUP)
         wait_until(lambda: "Not reloaded" in serve.log, what="the refusal")
         assert said in serve.log
+        wait_until(lambda: status(tmp_path)["reload"]["count"] == 1, what="the status to tell of it")
+        assert said in status(tmp_path)["reload"]["problem"]
         count = len(events(sub))
         wait_until(lambda: len(events(sub)) >= count + 3, what="events to go on")
         assert events(sub)[-1]["label"] == "healthy"

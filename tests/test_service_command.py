@@ -31,6 +31,8 @@ from ampedge.errors import (
 from ampedge.model.bundle import load_bundle, pack_bundle, sign_bundle
 from ampedge.model.keeper import Keeper
 from ampedge.samples import BUNDLE, CONFIG, shipped
+from ampedge.service import reloading
+from ampedge.service.status import StatusSocket
 from ampedge.systemd.machine import this_machine
 from ampedge.systemd.relocation import relocated
 from tests.support.bundles import tiny_bundle
@@ -591,6 +593,40 @@ def test_a_bad_model_with_a_last_good_copy_does_not_hold_up_a_restart(system: Fa
     calls = len(system.ran)
     run("restart")
     assert system.ran[calls] == "systemctl restart ampedge.service"
+
+
+@pytest.mark.parametrize("refusal", [None, "state_dir cannot change while serve runs. Restart it."])
+def test_a_reload_waits_for_what_the_service_says(system: FakeSystem, run: Run, refusal: str | None) -> None:
+    run("install", "--yes")
+    state = system.root / "var/lib/ampedge"
+    state.mkdir(parents=True)
+
+    def told() -> dict[str, Any]:
+        has_read = "systemctl reload ampedge.service" in system.ran
+        earlier = {"count": 3, "problem": "an earlier one"}
+        return {"schema": 1, "reload": {"count": 4, "problem": refusal} if has_read else earlier}
+
+    with StatusSocket(state, told):
+        if refusal is None:
+            assert run("reload")[1] == ""
+        else:
+            with pytest.raises(UsageError, match=f"goes on as before: {refusal}"):
+                run("reload")
+
+
+def test_where_the_service_does_not_say_whether_it_reloaded_its_log_tells(
+    system: FakeSystem, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run("install", "--yes")
+    said = "It does not say whether it has taken them: see `ampedge service logs --name ampedge`.\n"
+    assert run("reload")[1] == said, "nobody answers"
+    state = system.root / "var/lib/ampedge"
+    state.mkdir(parents=True)
+    with StatusSocket(state, lambda: {"schema": 1}):
+        assert run("reload")[1] == said, "an older version runs"
+    monkeypatch.setattr(reloading, "_LIMIT_S", 0.1)
+    with StatusSocket(state, lambda: {"schema": 1, "reload": {"count": 0, "problem": None}}):
+        assert run("reload")[1] == said, "it does not turn"
 
 
 def journal(*messages: object, **fields: object) -> str:

@@ -13,6 +13,7 @@ from ampedge.service.snapshot import (
     LoopState,
     ModelState,
     MqttState,
+    ReloadState,
     Snapshot,
     in_words,
     problems,
@@ -82,6 +83,10 @@ def test_where_all_is_well_nothing_is_told() -> None:
         ),
         (replace(WELL, model=replace(MODEL, problem="It is damaged.")), "It is damaged."),
         (
+            replace(WELL, reload=ReloadState(2, "state_dir cannot change.")),
+            "The config was read again and refused, the one before goes on: state_dir cannot change.",
+        ),
+        (
             replace(WELL, loops=(LoopState("mqtt", 61.0, 60.0), LoopState("log", 1.0, 60.0))),
             "The loop mqtt has stood still for 61 s.",
         ),
@@ -104,6 +109,7 @@ def test_each_trouble_is_one_sentence(snapshot: Snapshot, sentence: str) -> None
         replace(WELL, time_synced=None),
         replace(WELL, time_synced=False),
         replace(WELL, model=replace(MODEL, rolled_back=True)),
+        replace(WELL, reload=ReloadState(2)),
     ],
 )
 def test_what_is_no_trouble_is_not_told(snapshot: Snapshot) -> None:
@@ -128,6 +134,7 @@ def test_the_document_is_json_with_every_field() -> None:
         "mqtt",
         "log",
         "model",
+        "reload",
         "loops",
     ]
     assert (document["schema"], document["healthy"], document["problems"]) == (1, True, [])
@@ -162,5 +169,5 @@ def test_time_spans_in_words(age_s: float, said: str) -> None:
 def test_every_field_is_described() -> None:
     page = (Path(__file__).resolve().parents[1] / "docs" / "doctor.md").read_text("utf-8")
     document = WELL.as_dict()
-    parts = [document, document["devices"][0], document["mqtt"], document["log"], document["model"]]
+    parts = [document, document["devices"][0], document["mqtt"], document["log"], document["model"], document["reload"]]
     assert [name for part in parts for name in part if f"`{name}`" not in page] == []

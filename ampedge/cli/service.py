@@ -8,6 +8,7 @@ import typer
 from ampedge.cli import options
 
 if TYPE_CHECKING:
+    from ampedge.config import Config
     from ampedge.systemd.machine import Machine
 
 app = typer.Typer(no_args_is_help=True, help="Run `ampedge serve` as a service of systemd, from boot on.")
@@ -36,7 +37,6 @@ def install(
     from ampedge.errors import UsageError
     from ampedge.service.hosting import is_local
     from ampedge.systemd import installing
-    from ampedge.systemd.state import ask, sentences
 
     machine = _machine()
     planned = installing.plan(machine, name=name, user=user, file=config_file, model=model, is_local=is_local)
@@ -59,8 +59,7 @@ def install(
         if not typer.confirm("Install and start it?", err=True):
             return
     planned.carry_out(machine)
-    for line in sentences(name, ask(machine, name)):
-        typer.echo(line)
+    _show(machine, name)
 
 
 @app.command()
@@ -100,14 +99,27 @@ def logs(
 
 @app.command()
 def restart(*, name: Name = "ampedge") -> None:
-    """Stop and start the service, if its config is right."""
-    _tell("restart", name)
+    """Stop and start the service, if it would start with its config and its model."""
+    machine, _ = _checked(name)
+    machine.run("systemctl", "restart", f"{name}.service")
+    _show(machine, name)
 
 
 @app.command()
 def reload(*, name: Name = "ampedge") -> None:
-    """Let the service read its config and its model again, if the config is right, without a pause."""
-    _tell("reload", name)
+    """Let the service read its config and its model again without a pause, if they are right."""
+    from ampedge.errors import UsageError
+    from ampedge.service.reloading import reloads, reloads_after
+
+    machine, config = _checked(name)
+    before = reloads(config.state_dir)
+    machine.run("systemctl", "reload", f"{name}.service")
+    after = None if before is None else reloads_after(config.state_dir, before)
+    if after is not None and after.problem is not None:
+        raise UsageError(f"The service {name} refuses it and goes on as before: {after.problem}")
+    _show(machine, name)
+    if after is None:
+        _say(f"It does not say whether it has taken them: see `ampedge service logs --name {name}`.")
 
 
 @app.command()
@@ -138,16 +150,21 @@ def uninstall(
         _say(f"What stays: {', '.join(left)}. With --purge it goes, too.")
 
 
-def _tell(verb: str, name: str) -> None:
-    from ampedge.systemd.installing import check_installed
-    from ampedge.systemd.state import ask, check_ours, sentences
+def _checked(name: str) -> "tuple[Machine, Config]":
+    """(the machine, the config of its service); raises what keeps this from being told to the service."""
+    from ampedge.systemd.installing import checked_config
+    from ampedge.systemd.state import check_ours
 
     machine = _machine()
     machine.check_systemd()
     check_ours(machine, name)
     machine.check_root()
-    check_installed(machine, name)
-    machine.run("systemctl", verb, f"{name}.service")
+    return machine, checked_config(machine, name)
+
+
+def _show(machine: "Machine", name: str) -> None:
+    from ampedge.systemd.state import ask, sentences
+
     for line in sentences(name, ask(machine, name)):
         typer.echo(line)
 

@@ -20,6 +20,7 @@ from ampedge.service.model_watch import ModelWatch
 from ampedge.service.observer import observe
 from ampedge.service.refusal import refusal
 from ampedge.service.service import Service
+from ampedge.service.snapshot import ReloadState
 from ampedge.service.status import StatusSocket
 
 _STDERR = 2
@@ -86,14 +87,15 @@ def run(load: Load) -> None:
         output = Output(stack, config, boot)
         service = stack.enter_context(Service(config, bundle, boot=boot))
         models = ModelWatch(service, Keeper(config.state_dir), said)
-        state, document = service.state, lambda: observe(service, models).as_dict()
+        reloader = Reloader(service, models, output, load)
+        state, document = service.state, lambda: observe(service, models, reloader.state).as_dict()
         stack.enter_context(StatusSocket(state.wanted, document, held=lambda: state.path is not None))
         watch, watchdog = BrokerWatch(), Watchdog(service)
         notify.ready()
         while not signals.stop:
             signals.wait(REFRESH_S)
             if signals.take_reload():
-                reload(service, models, output, load)
+                reloader.reload()
             service.turn()
             models.turn()
             watch.look(service)
@@ -108,19 +110,31 @@ def run(load: Load) -> None:
     logger.info("Stopped after %d events; %s.", produced, left)
 
 
-def reload(service: Service, models: ModelWatch, output: Output, load: Load) -> None:
-    """Read config and model again; what is wrong with them is logged, and the old ones go on."""
-    notify.reloading()
-    running = service.bundle
-    try:
-        config, bundle, said = load(running)
-        service.reload(config, bundle)
-    except Exception as error:  # whatever it is, a service that runs does not end because of it
-        remedy = error.remedy if isinstance(error, AmpedgeError) else ""
-        logger.error("Not reloaded, everything goes on as before: %s %s", refusal(error), remedy)
-        models.obey()
-    else:
-        output.configure(config)
-        models.loaded(said, goes_on=bundle is running)
-        logger.info("Reloaded.")
-    notify.ready()
+class Reloader:
+    """Reads config and model again; what is wrong with them is logged, and the old ones go on."""
+
+    def __init__(self, service: Service, models: ModelWatch, output: Output, load: Load) -> None:
+        self.state = ReloadState()
+        self._service = service
+        self._models = models
+        self._output = output
+        self._load = load
+
+    def reload(self) -> None:
+        """Do it now, in the thread that runs the service."""
+        notify.reloading()
+        why, running = None, self._service.bundle
+        try:
+            config, bundle, said = self._load(running)
+            self._service.reload(config, bundle)
+        except Exception as error:  # whatever it is, a service that runs does not end because of it
+            remedy = error.remedy if isinstance(error, AmpedgeError) else ""
+            why = f"{refusal(error)} {remedy}".rstrip()
+            logger.error("Not reloaded, everything goes on as before: %s", why)
+            self._models.obey()
+        else:
+            self._output.configure(config)
+            self._models.loaded(said, goes_on=bundle is running)
+            logger.info("Reloaded.")
+        self.state = ReloadState(self.state.count + 1, why)
+        notify.ready()

@@ -6,12 +6,12 @@ import ampedge
 from ampedge.service.device import DeviceLoop
 from ampedge.service.model_watch import ModelWatch
 from ampedge.service.service import Service
-from ampedge.service.snapshot import DeviceState, LogState, LoopState, ModelState, MqttState, Snapshot
+from ampedge.service.snapshot import DeviceState, LogState, LoopState, ModelState, MqttState, ReloadState, Snapshot
 from ampedge.service.supervisor import STALLED_S
 from ampedge.wire import rfc3339
 
 
-def observe(service: Service, models: ModelWatch) -> Snapshot:
+def observe(service: Service, models: ModelWatch, reload: ReloadState) -> Snapshot:
     """The state of everything at this moment; may be called from any thread."""
     now_s = service.clock.monotonic()
     config, bundle = service.config, service.bundle
@@ -57,6 +57,7 @@ def observe(service: Service, models: ModelWatch) -> Snapshot:
             problem=models.problem,
             rolled_back=models.rolled_back,
         ),
+        reload=reload,
         loops=tuple(LoopState(name, age_s, STALLED_S) for name, age_s in ages_s.items()),
     )
 

@@ -87,6 +87,14 @@ class ModelState:
 
 
 @dataclass(frozen=True, slots=True)
+class ReloadState:
+    """How often config and model were read again; `problem` says why the last time was refused."""
+
+    count: int = 0
+    problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class LoopState:
     """One of the service's loops: the time since its last turn, and how long a turn may take at most."""
 
@@ -114,6 +122,7 @@ class Snapshot:
     mqtt: MqttState
     log: LogState
     model: ModelState
+    reload: ReloadState = ReloadState()
     loops: tuple[LoopState, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
@@ -162,6 +171,8 @@ def _of_rest(snapshot: Snapshot) -> Iterator[str]:
         yield CLOCK_BEHIND
     if snapshot.model.problem is not None:
         yield snapshot.model.problem
+    if snapshot.reload.problem is not None:
+        yield f"The config was read again and refused, the one before goes on: {snapshot.reload.problem}"
     for loop in snapshot.loops:
         if loop.age_s > loop.limit_s:
             yield f"The loop {loop.name} has stood still for {in_words(loop.age_s)}."

@@ -94,11 +94,12 @@ def installed_config(machine: Machine, name: str) -> Config:
     return _from_here(machine, name, load_config(file, environment=service_environment(machine, name)))
 
 
-def check_installed(machine: Machine, name: str) -> None:
-    """Raise ConfigError, UsageError, ModelRefusedError where the service would not start with what it has now."""
+def checked_config(machine: Machine, name: str) -> Config:
+    """The same; raises UsageError, ModelRefusedError, too, where the service would not start with what it has now."""
     config = installed_config(machine, name)
     bundle, _ = site_bundle(config, Keeper(config.state_dir))
     check_start(config, bundle)
+    return config
 
 
 def plan(
