@@ -670,13 +670,26 @@ def unit(site: Site, text: str = "", name: str = "ampedge", mark: str = MARK) ->
     place.write_text(f"{mark}, which writes it anew.\n{text}")
 
 
+def own_report(site: Site, secrets: str = "") -> Report:
+    """What is found with the config of the installed service, which is that of the site."""
+    place = site.system.root / "etc/ampedge"
+    place.mkdir()
+    (place / "ampedge.env").write_text(secrets)
+    site.set("", state_dir=str(site.place / "state"))
+    (place / "ampedge.toml").write_text(site.write().read_text())
+    return examine(place / "ampedge.toml", {}, site.system.machine)
+
+
 @pytest.fixture
 def systemctl(site: Site, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """A function that sets what systemctl says of every unit."""
     monkeypatch.setenv("PATH", site.system.path)
 
-    def says(active: str, sub: str = "running", restarts: int = 0, result: str = "success") -> None:
-        lines = (f"ActiveState={active}", f"SubState={sub}", f"NRestarts={restarts}", f"Result={result}", "")
+    def says(
+        active: str, sub: str = "running", restarts: int = 0, result: str = "success", boot: str = "enabled"
+    ) -> None:
+        lines = [f"ActiveState={active}", f"SubState={sub}", f"NRestarts={restarts}", f"Result={result}"]
+        lines += [f"UnitFileState={boot}", ""]
         site.system.answer("systemctl-show", "\n".join(lines))
 
     return says
@@ -703,6 +716,28 @@ def test_an_installed_service(
     assert "sudo ampedge doctor --config /etc/ampedge/ampedge.toml" in line(report, "service").found
 
 
+@pytest.mark.parametrize(
+    ("said", "states", "code"),
+    [
+        (("active",), [State.OK], 0),
+        (("inactive", "dead"), [State.PROBLEM], 4),
+        (("active", "running", 0, "success", "disabled"), [State.OK, State.WARNING], 0),
+        (("inactive", "dead", 0, "success", "disabled"), [State.PROBLEM, State.WARNING], 4),
+    ],
+)
+def test_the_service_whose_config_is_asked_about(
+    site: Site, systemctl: Callable[..., None], said: tuple[Any, ...], states: list[State], code: int
+) -> None:
+    unit(site)
+    systemctl(*said)
+    report = own_report(site)
+    found = [finding for finding in report.findings if finding.check == "systemd"]
+    assert [finding.state for finding in found] == states
+    assert report.exit_code == code
+    assert line(report, "service").found == f"None runs with its state in {site.place}/state."
+    assert ("sudo systemctl enable ampedge" in found[-1].remedy) is (State.WARNING in states)
+
+
 @pytest.mark.parametrize(("active", "state"), [("active", State.PROBLEM), ("inactive", State.WARNING)])
 def test_the_old_service_of_the_tutorial(site: Site, systemctl: Callable[..., None], active: str, state: State) -> None:
     unit(site, "[Service]\nExecStart=/usr/bin/python3 ml_edge_service.py\n", "ml_edge_service", "# hand-made")
@@ -721,12 +756,7 @@ def test_without_systemd_nothing_is_said_of_it(site: Site) -> None:
 def test_an_installed_service_is_examined_with_its_secrets(site: Site, systemctl: Callable[..., None]) -> None:
     systemctl("active")
     unit(site)
-    place = site.system.root / "etc/ampedge"
-    place.mkdir()
-    (place / "ampedge.env").write_text("AMPEDGE_MQTT__USERNAME=edge\nAMPEDGE_DEVICE=pump1\n")
-    site.write()
-    (place / "ampedge.toml").write_text(site.file.read_text())
-    report = examine(place / "ampedge.toml", {}, site.system.machine)
+    report = own_report(site, "AMPEDGE_MQTT__USERNAME=edge\nAMPEDGE_DEVICE=pump1\n")
     assert "lets the user edge in" in line(report, "broker").found
     assert line(report, "device pump1").state is State.OK
 

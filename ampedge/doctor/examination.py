@@ -38,13 +38,17 @@ class Report:
 def examine(file: Path | None, flags: Mapping[str, Any], here: Machine) -> Report:
     """Look at everything, with this config and these flags; nothing is changed, and it takes 10 s at most."""
     until_s = time.monotonic() + _LIMIT_S
-    always: list[Check] = [("systemd", partial(units.look, here)), ("machine", machine.look)]
+    own = _own_service(file, here)
+    always: list[Check] = [("systemd", partial(units.look, here, own)), ("machine", machine.look)]
+    secrets = {} if own is None else service_environment(here, own)
     try:
-        config = load_config(file, flags, environment={**os.environ, **_secrets(file, here)})
+        config = load_config(file, flags, environment={**os.environ, **secrets})
     except UsageError as error:
         return Report((*_wrong(error), *_side_by_side(always, until_s)))
     bundle, of_model = model.look(config)
-    snapshot, of_service = service.look(config.state_dir, bundle, units.installed(here))
+    snapshot, of_service = service.look(
+        config.state_dir, bundle, [unit for unit in units.installed(here) if unit.stem != own]
+    )
     runs = snapshot is not None
     hosted = slave.hosted_slave(config, snapshot["pid"] if snapshot is not None else None)
     told = {device["name"]: device for device in snapshot["devices"]} if snapshot is not None else {}
@@ -62,15 +66,10 @@ def examine(file: Path | None, flags: Mapping[str, Any], here: Machine) -> Repor
     return Report(found, snapshot)
 
 
-def _secrets(file: Path | None, here: Machine) -> dict[str, str]:
-    """What systemd adds to the environment of the service whose config this is."""
-    of = (
-        unit.stem
-        for unit in units.installed(here)
-        if (file or Path(DEFAULT_FILE)).absolute() == here.at(config_path(unit.stem))
-    )
-    name = next(of, None)
-    return {} if name is None else service_environment(here, name)
+def _own_service(file: Path | None, here: Machine) -> str | None:
+    """The installed service whose config this is, None where it is none's."""
+    asked = (file or Path(DEFAULT_FILE)).absolute()
+    return next((unit.stem for unit in units.installed(here) if asked == here.at(config_path(unit.stem))), None)
 
 
 def _loaded(config: Config) -> Finding:

@@ -19,7 +19,7 @@ def look(
 ) -> tuple[dict[str, Any] | None, list[Finding]]:
     """(the snapshot of the running service, None where none tells; what there is to say of it).
 
-    `installed` are the units of services that may well have their state elsewhere.
+    `installed` are the units of other services, which may well have their state elsewhere.
     """
     try:
         snapshot = read_status(directory)

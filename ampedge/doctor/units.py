@@ -23,8 +23,8 @@ def may_bind(machine: Machine) -> bool:
     return any(_RIGHT in text_of(file) for file in installed(machine))
 
 
-def look(machine: Machine) -> Iterator[Finding]:
-    """How each of them is, nothing where systemd does not run."""
+def look(machine: Machine, own: str | None = None) -> Iterator[Finding]:
+    """How each of them is, nothing where systemd does not run; `own` is the service that was asked about."""
     if not machine.at("/run/systemd/system").is_dir():
         return
     for old in old_units(machine):
@@ -35,26 +35,34 @@ def look(machine: Machine) -> Iterator[Finding]:
         remedy = f"Retire it: {retire(old)}"
         yield problem("systemd", UsageError(said, remedy)) if runs else warning("systemd", said, remedy)
     for unit in installed(machine):
-        yield _finding(unit)
+        yield from _findings(unit, is_own=unit.stem == own)
 
 
-def _finding(unit: Path) -> Finding:
+def _findings(unit: Path, *, is_own: bool) -> Iterator[Finding]:
     state = _state(unit.name)
     active, sub = state.get("ActiveState", "unknown"), state.get("SubState", "unknown")
     said = f"{unit.name} is {active} ({sub})"
     if state.get("NRestarts", "0") != "0":
         said += f", started again {state['NRestarts']} times"
     if active == "active":
-        return ok("systemd", f"{said}.")
-    if active == "inactive":
-        return warning("systemd", f"{said}.", f"Start it with `sudo systemctl start {unit.stem}`.")
-    remedy = f"See why: `sudo journalctl -u {unit.stem} -n 50`."
-    return problem("systemd", UnreachableError(f"{said}, result {state.get('Result', 'unknown')}.", remedy))
+        yield ok("systemd", f"{said}.")
+    elif active == "inactive":
+        remedy = f"Start it with `sudo systemctl start {unit.stem}`."
+        if is_own:
+            yield problem("systemd", UnreachableError(f"{said}.", remedy))
+        else:
+            yield warning("systemd", f"{said}.", remedy)
+    else:
+        remedy = f"See why: `sudo journalctl -u {unit.stem} -n 50`."
+        yield problem("systemd", UnreachableError(f"{said}, result {state.get('Result', 'unknown')}.", remedy))
+    if state.get("UnitFileState", "enabled") != "enabled":
+        remedy = f"Have it start there with `sudo systemctl enable {unit.stem}`."
+        yield warning("systemd", f"{unit.name} does not start at boot.", remedy)
 
 
 def _state(unit: str) -> dict[str, str]:
     """What systemd says of a unit, nothing where it does not answer."""
-    words = ["systemctl", "show", unit, "-p", "ActiveState,SubState,NRestarts,Result"]
+    words = ["systemctl", "show", unit, "-p", "ActiveState,SubState,NRestarts,Result,UnitFileState"]
     try:
         done = subprocess.run(words, capture_output=True, text=True, timeout=_LIMIT_S, check=False)  # noqa: S603
     except (OSError, subprocess.TimeoutExpired):
