@@ -1,5 +1,6 @@
 """Reading the log from another process, while it is written, after a kill, and where it cannot be read."""
 
+import errno
 import json
 import shutil
 import sqlite3
@@ -181,6 +182,16 @@ def test_a_log_that_is_damaged(store: Store, tmp_path: Path, content: bytes | No
         list(read_events(damaged))
     assert "damaged" in caught.value.problem
     assert "Start the service" in caught.value.remedy
+
+
+def test_a_log_that_may_not_be_looked_for(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    def forbidden(_: Path) -> bool:
+        raise PermissionError(errno.EACCES, "Permission denied", "events.db")
+
+    monkeypatch.setattr(Path, "exists", forbidden)
+    with pytest.raises(DataError, match=r"cannot be read \(Permission denied\)") as refused:
+        list(read_events(store.file))
+    assert "with sudo" in refused.value.remedy
 
 
 def test_a_log_that_is_locked(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 """The kept models: the last good one steps in, there is a way back, and a kill at any step loses neither."""
 
+import errno
 import fcntl
 import os
 import shutil
@@ -445,6 +446,22 @@ def test_a_damaged_record_is_said_and_written_anew(
         assert "it is damaged" in said
         keeper.keep(bundle, path)
         assert versions(keeper.record()) == ("1", None, None)
+
+
+def test_a_record_that_may_not_be_read_is_not_to_be_removed(
+    keeper: Keeper, path: Path, made: dict[int, Bundle], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pack_bundle(made[1], path)
+    run(keeper, path)
+
+    def forbidden(_: Path) -> bytes:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "read_bytes", forbidden)
+    with pytest.raises(UsageError, match=r"kept\.json cannot be used: Permission denied") as refused:
+        keeper.record()
+    assert "sudo" in refused.value.remedy
+    assert "Remove" not in refused.value.remedy
 
 
 def test_a_full_or_forbidden_disk_is_said_and_leaves_what_was(

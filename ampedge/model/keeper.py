@@ -80,7 +80,9 @@ class Keeper:
             reason = error.strerror if isinstance(error, OSError) else "it is damaged"
             raise UsageError(
                 f"{path} cannot be used: {reason}; which model is the last good one or was rolled back is not known.",
-                f"Remove {path}; serve writes it anew.",
+                "Ask as the service's user or with sudo."
+                if isinstance(error, PermissionError)
+                else f"Remove {path}; serve writes it anew.",
             ) from error
 
     def choose(

@@ -47,7 +47,9 @@ class History(Iterator[bytes]):
     def _opened(self) -> "sqlite3.Connection":
         import sqlite3
 
-        if not self._path.exists():
+        with self._plain():
+            is_there = self._path.exists()
+        if not is_there:
             raise UsageError(
                 f"There is no event log at {self._path}.",
                 "Name the state directory of the service, with --config or state_dir.",
@@ -127,7 +129,7 @@ class History(Iterator[bytes]):
         except Unwritable as error:
             raise DataError(
                 f"The event log {self._path} cannot be read ({error}).",
-                "Read it as the user that the service runs as, or try again in a moment.",
+                "Ask as the service's user or with sudo, or try again in a moment.",
             ) from error
 
 
