@@ -470,6 +470,27 @@ def test_the_unit_is_valid_and_hardened(system: FakeSystem, run: Run, port: int,
     assert "ProtectSistem" in checked.stderr, "the check would find a wrong word"
 
 
+@pytest.mark.parametrize("place", ["plain", "a $HOME 5% $$;"])
+def test_a_program_with_a_strange_path_is_started(system: FakeSystem, run: Run, place: str, tmp_path: Path) -> None:
+    analyze = needed("systemd-analyze")
+    (tmp_path / place).mkdir()
+    shutil.copy("/bin/true", tmp_path / place / "ampedge")
+    system.machine = replace(system.machine, program=(str(tmp_path / place / "ampedge"),))
+    run("install", "--yes")
+    unit = tmp_path / "ampedge.service"
+    unit.write_text((system.root / UNIT).read_text())
+    checked = subprocess.run([analyze, "verify", unit], capture_output=True, text=True, check=False)
+    assert (checked.returncode, checked.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("character", ["'", '"', "\\"])
+def test_a_path_that_systemd_refuses_is_refused(system: FakeSystem, run: Run, character: str) -> None:
+    system.machine = replace(system.machine, program=(f"/opt/a{character}b/ampedge",))
+    with pytest.raises(UsageError, match="no quotes and no backslash"):
+        run("install", "--yes")
+    assert system.ran == []
+
+
 def test_status_says_how_it_stands(system: FakeSystem, run: Run) -> None:
     with pytest.raises(UsageError, match="has installed no service ampedge"):
         run("status")

@@ -14,7 +14,7 @@ from ampedge.model.keeper import Keeper
 from ampedge.site_map import check_start, site_bundle
 from ampedge.systemd.machine import Machine, checked_name
 from ampedge.systemd.relocation import relocated
-from ampedge.systemd.unit import Unit, is_ours, old_unit_notes, retire, text_of, units_of
+from ampedge.systemd.unit import Unit, can_be_started, is_ours, old_unit_notes, retire, text_of, units_of
 
 PLACE = "/etc/ampedge"
 _OTHER_FILES = {
@@ -148,13 +148,18 @@ def plan(
 
 
 def check_place(machine: Machine, name: str) -> None:
-    """Raise UsageError where the service could not see ampedge itself, InUseError where a unit is not ours."""
+    """Raise UsageError where systemd could not start ampedge from its place, InUseError where a unit is not ours."""
     hidden = next((source for source in machine.sources if machine.hides(source)), None)
     if hidden is not None:
         raise UsageError(
             f"ampedge runs from {hidden}, which the service cannot see: it has no access to homes and /tmp.",
             "Install it where every user can read it, and type the command again with sudo /opt/ampedge/bin/ampedge:\n"
             "  sudo python3 -m venv /opt/ampedge && sudo /opt/ampedge/bin/pip install ampedge",
+        )
+    if not can_be_started(machine.program[0]):
+        raise UsageError(
+            f"systemd cannot start {machine.program[0]}: it takes no quotes and no backslash in the path of a program.",
+            "Install ampedge in another directory.",
         )
     foreign = next((unit for unit in units_of(machine, name) if not is_ours(text_of(machine.at(unit)))), None)
     if foreign is not None:

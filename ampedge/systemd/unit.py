@@ -51,11 +51,21 @@ class Unit:
             user=self.user,
             config=self.config,
             secrets=self.secrets,
-            command=" ".join(_quoted(word) for word in (*self.program, "serve", "--config", self.config)),
+            command=self._command(),
             right="CAP_NET_BIND_SERVICE" if self.low_port else "",
             own_users="no" if self.low_port else "yes",
             also_writable=f"ReadWritePaths=-{_quoted(self.state_dir, dollar='$')}\n" if self.has_own_state_dir else "",
         )
+
+    def _command(self) -> str:
+        program, *words = self.program
+        words += ["serve", "--config", self.config]
+        return " ".join([_quoted(program, dollar="$"), *map(_quoted, words)])  # no variable is looked for in the first
+
+
+def can_be_started(program: str) -> bool:
+    """Whether systemd takes a path as that of a program: however it is written, some characters it refuses."""
+    return program.isprintable() and not set(program) & set("\"'\\")
 
 
 def is_ours(text: str) -> bool:
