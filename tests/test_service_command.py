@@ -410,6 +410,9 @@ def test_this_machine_is_the_one_that_runs() -> None:
         ("etc/systemd/system/ml_edge_service.service", "ExecStart=/usr/bin/python3 /home/pi/x.py", True),
         ("lib/systemd/system/old.service", "ExecStart = /usr/bin/python3 /home/pi/ml_edge_service.py", True),
         ("etc/systemd/system/old.service", "ExecStart=-/opt/ml_edge_service/run.sh", True),
+        ("etc/systemd/system/old.service", "ExecStart=/usr/bin/python3 \\\n  /home/pi/ml_edge_service.py", True),
+        ("etc/systemd/system/old.service", "ExecStart=\\\n# why\\\n python3 \\\n; x\n ml_edge_service.py", True),
+        ("etc/systemd/system/old.service", "ExecStart=/usr/bin/true\nDescription=ml_edge_service", False),
         ("etc/systemd/system/old.service", "# not ml_edge_service\nExecStart=/usr/bin/true", False),
     ],
 )

@@ -107,7 +107,8 @@ def text_of(unit: Path) -> str:
 
 
 def _starts_old_script(unit: Path) -> bool:
-    starts = re.search(rf"^\s*ExecStart\s*=.*{_OLD_SCRIPT}", text_of(unit), re.MULTILINE)
+    lines = re.sub(r"^[ \t]*[#;].*\n?", "", text_of(unit), flags=re.MULTILINE).replace("\\\n", " ")
+    starts = re.search(rf"^\s*ExecStart\s*=.*{_OLD_SCRIPT}", lines, re.MULTILINE)
     return unit.stem == _OLD_SCRIPT or bool(starts)
 
 
