@@ -841,7 +841,7 @@ def test_it_ends_in_time_when_nothing_answers(site: Site) -> None:
     """A device and a broker that accept a connection and say nothing more."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
-        site.set("modbus", port=port, timeout_s=60.0)
+        site.set("modbus", port=port, timeout_s=20.0)
         site.set("mqtt", port=port)
         began_s = time.monotonic()
         report = site.report()
