@@ -368,8 +368,12 @@ def test_the_secrets_count_when_the_config_is_checked(system: FakeSystem, run: R
     for command in ("install --yes", "restart", "reload"):
         with pytest.raises(ConfigError, match=r"mqtt\.port"):
             run(*command.split())
-    secrets.write_text('AMPEDGE_MODBUS__UNIT="7"\n')
-    assert "unit 7" in run("install", "--yes")[1]
+    secrets.write_text('AMPEDGE_MODBUS__UNIT="7"\nAMPEDGE_DEVICE=pump\\ 1\\\\2\n')
+    _, said = run("install", "--yes")
+    assert r"pump 1\2:" in said
+    assert "unit 7" in said
+    secrets.write_bytes(b"\xff")
+    assert "unit 1" in run("install", "--yes")[1], "what is no text systemd passes over"
 
 
 @pytest.mark.parametrize("place", ["etc/systemd/system", "usr/lib/systemd/system", "lib/systemd/system"])

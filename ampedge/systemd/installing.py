@@ -12,6 +12,7 @@ from ampedge.files import replaced_file
 from ampedge.model.bundle import SUFFIX, Bundle, pack_bundle
 from ampedge.model.keeper import Keeper
 from ampedge.site_map import check_start, site_bundle
+from ampedge.systemd.environment_file import variables
 from ampedge.systemd.machine import Machine, checked_name
 from ampedge.systemd.relocation import relocated
 from ampedge.systemd.unit import Unit, can_be_started, is_ours, old_unit_notes, retire, text_of, units_of
@@ -281,8 +282,6 @@ def _hosts_low_port(config: Config, is_local: Callable[[str], bool]) -> bool:
 def service_environment(machine: Machine, name: str) -> dict[str, str]:
     """The variables of the secrets file, as systemd reads them; none where this user may not read it."""
     try:
-        lines = machine.at(secrets_path(name)).read_text("utf-8").splitlines()
-    except OSError:
+        return variables(machine.at(secrets_path(name)).read_text("utf-8"))
+    except (OSError, UnicodeDecodeError):  # which systemd passes over, too
         return {}
-    pairs = (line.strip().partition("=") for line in lines if not line.lstrip().startswith(("#", ";")))
-    return {key.strip(): value.strip().strip("\"'") for key, equals, value in pairs if equals}
