@@ -19,7 +19,7 @@ import pytest
 from ampedge import log
 from ampedge.clock import FakeClock
 from ampedge.log import about, logger, redaction
-from ampedge.log.entry import entry_of
+from ampedge.log.entry import Entry, entry_of, for_people, for_programs
 from ampedge.log.rotating import RotatingFile
 from tests.support.waiting import wait_until
 
@@ -110,6 +110,14 @@ def test_a_line_for_people_has_local_time_level_text_and_what_it_concerns() -> N
     assert line[19:] == (
         f"{line[19:23]} WARNING No reply within 3 s. (device pump, unit 1, function 3, registers holding 0-9)"
     )
+
+
+def test_both_forms_of_a_line_bear_the_same_time() -> None:
+    for milliseconds in range(1000):
+        at = datetime(2026, 11, 23, 4, 27, 47, milliseconds * 1000, tzinfo=UTC)
+        entry = Entry(at.timestamp(), logging.INFO, "x", {})
+        assert for_people(entry)[19:23] == f",{milliseconds:03d}"
+        assert f":47.{milliseconds:03d}Z" in for_programs(entry)
 
 
 def test_debug_asks_for_more(people: Written) -> None:

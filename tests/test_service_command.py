@@ -666,8 +666,17 @@ def journal(*messages: object, **fields: object) -> str:
     return "".join(json.dumps({**kept, "MESSAGE": message}) + "\n" for message in messages)
 
 
-def test_logs_are_lines_for_people(system: FakeSystem, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(time, "localtime", time.gmtime)
+@pytest.fixture
+def utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A machine whose local time is UTC."""
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+def test_logs_are_lines_for_people(system: FakeSystem, run: Run, utc: None) -> None:
     run("install", "--yes")
     ours = {"time": "2026-11-23T01:35:03.571Z", "level": "warning", "message": "No reply.", "device": "pump"}
     bug = {**ours, "level": "error", "message": "A bug.", "exception": "Traceback\nZeroDivisionError"}

@@ -3,7 +3,6 @@
 import json
 import logging
 import re
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -52,10 +51,10 @@ def entry_of(record: logging.LogRecord) -> Entry:
 
 def for_people(entry: Entry) -> str:
     """`2026-11-23 01:35:03,571 WARNING what happened (device pump, unit 1)`, and a traceback on lines of its own."""
-    at = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(entry.time_s))
+    at = datetime.fromtimestamp(entry.time_s).isoformat(" ", "milliseconds").replace(".", ",")
     level = logging.getLevelName(entry.level)
     parts = [redacted(entry.message), _concerning(entry), _repeated(entry)]
-    text = f"{at},{int(entry.time_s % 1 * 1000):03d} {level:<7} {' '.join(part for part in parts if part)}"
+    text = f"{at} {level:<7} {' '.join(part for part in parts if part)}"
     if entry.exception:
         text += "\n" + redacted(entry.exception)
     return _shortened(_CONTROL.sub("?", text), LONGEST_BYTES)
