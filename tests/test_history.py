@@ -1,6 +1,7 @@
 """`history`: what a log of `serve` tells about a plant, for people, programs and spreadsheets."""
 
 import csv
+import io
 import json
 import os
 import time
@@ -9,11 +10,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from ampedge.cli.app import app
+from ampedge.cli.past import table
 from ampedge.clock import FakeClock
 from ampedge.errors import UsageError
-from ampedge.history import in_words, since
+from ampedge.history import Chosen, Past, in_words, since
 from ampedge.records import Frame, Quality, Reason, Record, TagValue
 from ampedge.store.event_log import EventLog
 from ampedge.wire import Origin, event_payload
@@ -215,6 +218,18 @@ def test_the_state_directory_of_the_config_is_read(
     (tmp_path / "site.toml").write_text('state_dir = "elsewhere"\n')
     assert len(shown(capsys, "--config", "site.toml")) == 5
     assert len(shown(capsys, "--state-dir", moved)) == 5
+
+
+@pytest.mark.parametrize("width", [20, 25, 40, 59, 60, 80])
+def test_however_narrow_the_terminal_every_label_is_there(state: Path, width: int) -> None:
+    found = Past(state).stretches(Chosen())
+    console = Console(width=width, file=io.StringIO(), record=True)
+    console.print(table(found, width))
+    lines = console.export_text().splitlines()
+    assert max(map(len, lines)) <= width
+    words = " ".join(lines).split()
+    assert [word for word in words if word in ("idle", "busy", "unknown")] == ["idle", "busy", "unknown", "busy"]
+    assert "2027-01-15" in words
 
 
 def test_a_label_that_would_steer_a_terminal_does_not(state: Path, capsys: pytest.CaptureFixture[str]) -> None:

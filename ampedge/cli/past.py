@@ -19,6 +19,7 @@ from ampedge.wire import Event
 
 _STYLES = {Quality.GOOD: "green", Quality.UNCERTAIN: "yellow", Quality.BAD: "red"}
 _ANY_WIDTH = 200
+_NARROW = 60
 
 
 def show(
@@ -51,7 +52,8 @@ def show(
                 messages.print(f"{count} changes written to {csv}.", markup=False)
             elif found:
                 width = None if sys.stdout.isatty() else _ANY_WIDTH
-                Console(highlight=False, width=width).print(_table(found))
+                console = Console(highlight=False, width=width)
+                console.print(table(found, console.width))
         sys.stdout.flush()
     except BrokenPipeError:  # whoever reads has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -83,26 +85,36 @@ def _line(event: Event) -> str:
     return _plain(f"{said}  {', '.join(event.reasons)}".rstrip())
 
 
-def _table(found: Sequence[Stretch]) -> Table:
+def table(found: Sequence[Stretch], width: int) -> Table:
+    """The changes for a terminal of that width; on a narrow one the label stands first and the rest beside it."""
     several = len({one.device for one in found}) > 1
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
-    table.add_column(f"since ({datetime.now().astimezone():%Z})", no_wrap=True)
-    table.add_column("for", justify="right", no_wrap=True)
-    for name in (*(["device"] if several else []), "label", "quality", "reasons"):
-        table.add_column(name, overflow="fold")
+    names = (*(["device"] if several else []), "label", "quality", "reasons")
+    zone = f"{datetime.now().astimezone():%Z}"
+    made = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
+    if width < _NARROW:
+        longest = max(len(one.label) for one in found)
+        made.add_column("label", overflow="fold", width=min(longest, width // 2))
+        made.add_column(f"since ({zone}) ...", overflow="fold")
+    else:
+        made.add_column(f"since ({zone})", no_wrap=True)
+        made.add_column("for", justify="right", no_wrap=True)
+        for name in names:
+            made.add_column(name, overflow="fold")
     for one in found:
-        label = Text(_plain(one.label), "yellow" if one.label == UNKNOWN else "bold")
         reasons = ", ".join((*one.reasons, *(["serve had started"] if one.is_start else [])))
-        device = [Text(_plain(one.device))] if several else []
-        table.add_row(
-            _local(one.since_s),
-            in_words(one.lasted_s),
-            *device,
-            label,
-            Text(one.quality, _STYLES[one.quality]),
-            Text(_plain(reasons), "dim"),
-        )
-    return table
+        cells = {
+            "device": Text(_plain(one.device)),
+            "label": Text(_plain(one.label), "yellow" if one.label == UNKNOWN else "bold"),
+            "quality": Text(one.quality, _STYLES[one.quality]),
+            "reasons": Text(_plain(reasons), "dim"),
+        }
+        since, lasted = Text(_local(one.since_s)), Text(in_words(one.lasted_s))
+        if width < _NARROW:
+            rest = [since, lasted, *(cells[name] for name in names if name != "label")]
+            made.add_row(cells["label"], Text("\n").join(text for text in rest if text))
+        else:
+            made.add_row(since, lasted, *(cells[name] for name in names))
+    return made
 
 
 def _local(time_s: float, timespec: str = "seconds") -> str:
