@@ -23,7 +23,7 @@ from ampedge import addresses, clock
 from ampedge.cli.diagnosis import drawn
 from ampedge.doctor import broker, disk, examination, mosquitto, slave
 from ampedge.doctor.examination import Report, examine
-from ampedge.doctor.finding import Finding, State
+from ampedge.doctor.finding import Finding, State, warning
 from ampedge.doctor.listeners import Listener, is_here, listener, may_listen
 from ampedge.model.bundle import load_bundle, pack_bundle, sign_bundle
 from ampedge.model.keeper import Keeper
@@ -468,6 +468,8 @@ def test_a_user_name_in_the_clear_is_a_warning_beyond_this_machine(site: Site) -
 
 def test_the_embedded_broker_is_for_trials(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("amqtt")
+    monkeypatch.setattr(mosquitto, "look", lambda: [warning("mosquitto", "It does not matter here.", "Nothing.")])
+    assert wrong(site.report()) == [("mosquitto", State.WARNING)]
     site.set("mqtt", host="embedded")
     report = site.report()
     assert wrong(report) == [("broker", State.WARNING)]

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ampedge.config import DEFAULT_FILE, Config, load_config
+from ampedge.config import DEFAULT_FILE, EMBEDDED_BROKER, Config, load_config
 from ampedge.doctor import broker, devices, disk, files, machine, model, mosquitto, service, slave, units
 from ampedge.doctor.finding import Finding, State, ok, problem
 from ampedge.doctor.listeners import is_here
@@ -60,7 +60,8 @@ def examine(file: Path | None, flags: Mapping[str, Any], here: Machine) -> Repor
             look = partial(devices.look, device, bundle, told.get(device.name), hosted=hosted is not None)
             checks.append((f"device {device.name}", look))
     checks.append(("broker", lambda: [broker.look(config, service_runs=runs)]))
-    checks.append(("mosquitto", lambda: mosquitto.look() if is_here(config.mqtt.host) else ()))
+    if config.settings.mqtt.host != EMBEDDED_BROKER:
+        checks.append(("mosquitto", lambda: mosquitto.look() if is_here(config.mqtt.host) else ()))
     checks.append(("disk", partial(disk.look, config, service_runs=runs)))
     found = (_loaded(config), *of_model, *of_service, *_side_by_side([*checks, *always], until_s))
     return Report(found, snapshot)
