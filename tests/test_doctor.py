@@ -790,6 +790,32 @@ def test_what_mosquitto_keeps(tmp_path: Path, text: str, state: State, found: st
     assert found in said.found
 
 
+@pytest.mark.parametrize(
+    ("text", "ports"),
+    [
+        ("allow_anonymous true", None),
+        ("listener 1883", None),
+        ("listener 1883\nallow_anonymous false", None),
+        ("listener 1883\nallow_anonymous true", "1883"),
+        ("allow_anonymous true\nlistener 1883 0.0.0.0\nlistener 1884 127.0.0.1\nlistener 1885 ::", "1883, 1885"),
+        ("allow_anonymous true\nlistener 1883 localhost\nlistener 0 /run/mosquitto.sock", None),
+        ("port 1883\nallow_anonymous true", "1883"),
+        ("port 1883\nbind_address 127.0.0.1\nallow_anonymous true", None),
+        ("allow_anonymous true\nlistener 8883\nrequire_certificate true", None),
+        ("per_listener_settings true\nlistener 1\nallow_anonymous true\nlistener 2\nallow_anonymous false", "1"),
+    ],
+)
+def test_whom_mosquitto_lets_in(tmp_path: Path, text: str, ports: str | None) -> None:
+    kept = "persistence true\nautosave_interval 60\n"
+    (tmp_path / "mosquitto.conf").write_text(f"{kept}{text}\n")
+    *found, last = mosquitto.look(tmp_path / "mosquitto.conf")
+    assert last.state is State.OK
+    assert len(found) == (ports is not None)
+    for finding in found:
+        assert finding.state is State.WARNING
+        assert f"at port {ports}." in finding.found
+
+
 def test_without_a_config_of_mosquitto_nothing_is_said_of_it(tmp_path: Path) -> None:
     assert list(mosquitto.look(tmp_path / "mosquitto.conf")) == []
 
