@@ -34,6 +34,7 @@ from ampedge.samples import BUNDLE, CONFIG, shipped
 from ampedge.service import reloading
 from ampedge.service.status import StatusSocket
 from ampedge.service.supervisor import STALLED_S
+from ampedge.store.state_dir import StateDirectory
 from ampedge.systemd.machine import this_machine
 from ampedge.systemd.relocation import relocated
 from tests.support.bundles import tiny_bundle
@@ -745,6 +746,50 @@ def test_uninstall_stops_it_and_leaves_what_it_stored_until_it_is_purged(system:
     ]
     with pytest.raises(UsageError, match="has installed no service ampedge"):
         run("uninstall", "--purge")
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_what_it_stored_elsewhere_is_named_and_purged_and_nothing_else_there(
+    system: FakeSystem, run: Run, shared: bool
+) -> None:
+    write_config('state_dir = "/srv/disk"\n')
+    run("install", "--yes")
+    disk = system.root / "srv/disk"
+    (disk / "models").mkdir(parents=True)
+    ours = ["events.db", "events.db-wal", "events.db.reserve", "lock", "models"]
+    for name in (*ours[:-1], "models/kept.json", "models/0123456789abcdef.ampedge"):
+        (disk / name).touch()
+    (disk / "photos").mkdir() if shared else None
+    _, said = run("uninstall")
+    assert all(f"/srv/disk/{name}" in said for name in ours)
+    out, _ = run("uninstall", "--purge")
+    assert [line for line in out.splitlines() if "/srv/" in line] == [
+        *(f"/srv/disk/{name} is removed." for name in ours),
+        "/srv/disk stays, with what else is in it." if shared else "/srv/disk is removed.",
+    ]
+    assert [path.name for path in disk.parent.rglob("*")] == (["disk", "photos"] if shared else [])
+
+
+def test_models_among_other_files_and_a_state_that_another_service_uses_stay(system: FakeSystem, run: Run) -> None:
+    write_config('state_dir = "/srv/disk"\n')
+    run("install", "--yes")
+    run("install", "--yes", "--name", "other")
+    disk = system.root / "srv/disk"
+    (disk / "models").mkdir(parents=True)
+    (disk / "models" / "mine.keras").touch()
+    (disk / "events.db").touch()
+    with StateDirectory(disk):
+        run("uninstall", "--purge")
+        assert (disk / "events.db").exists()
+    run("uninstall", "--purge", "--name", "other")
+    assert [path.name for path in disk.rglob("*")] == ["models", "mine.keras"]
+
+
+def test_a_config_that_is_no_toml_does_not_keep_it_from_being_purged(system: FakeSystem, run: Run) -> None:
+    run("install", "--yes")
+    (system.root / "etc/ampedge/ampedge.toml").write_text("[")
+    run("uninstall", "--purge")
+    assert list((system.root / "etc/ampedge").iterdir()) == []
 
 
 def test_paths_change_and_all_else_stays() -> None:

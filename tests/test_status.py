@@ -16,7 +16,8 @@ import pytest
 
 from ampedge.errors import UnreachableError
 from ampedge.service import status as status_module
-from ampedge.service.status import NAME, StatusSocket, read_status
+from ampedge.service.status import StatusSocket, read_status
+from ampedge.store.state_dir import SOCKET_NAME
 from tests.support.waiting import wait_until
 
 
@@ -37,26 +38,26 @@ def directory(tmp_path: Path) -> Iterator[Path]:
 def test_whoever_connects_gets_the_snapshot_and_the_end(directory: Path) -> None:
     assert read_status(directory) == document()
     with socket.socket(socket.AF_UNIX) as client:
-        client.connect(str(directory / NAME))
+        client.connect(str(directory / SOCKET_NAME))
         data = b"".join(iter(lambda: client.recv(65536), b""))
     assert data.endswith(b"}\n")
     assert json.loads(data) == document()
 
 
 def test_only_user_and_group_may_ask(directory: Path) -> None:
-    mode = (directory / NAME).stat().st_mode
+    mode = (directory / SOCKET_NAME).stat().st_mode
     assert stat.S_ISSOCK(mode)
     assert stat.S_IMODE(mode) == 0o660
 
 
 def test_a_socket_left_by_a_crash_is_replaced_and_one_that_ends_is_taken_away(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as left:
-        left.bind(str(tmp_path / NAME))
+        left.bind(str(tmp_path / SOCKET_NAME))
     with pytest.raises(UnreachableError, match="ended without a goodbye"):
         read_status(tmp_path)
     with StatusSocket(tmp_path, document):
         assert read_status(tmp_path) == document()
-    assert not (tmp_path / NAME).exists()
+    assert not (tmp_path / SOCKET_NAME).exists()
     with pytest.raises(UnreachableError, match="No service runs"):
         read_status(tmp_path)
 
@@ -85,9 +86,9 @@ def test_clients_that_never_read_or_leave_at_once_do_not_keep_others_waiting_for
     with StatusSocket(tmp_path, lambda: large) as status:
         for _ in range(5):
             with socket.socket(socket.AF_UNIX) as left:
-                left.connect(str(tmp_path / NAME))
+                left.connect(str(tmp_path / SOCKET_NAME))
         with socket.socket(socket.AF_UNIX) as mute:
-            mute.connect(str(tmp_path / NAME))
+            mute.connect(str(tmp_path / SOCKET_NAME))
             assert read_status(tmp_path, timeout_s=5) == large
             assert status.alive
 
@@ -120,12 +121,12 @@ def test_where_there_can_be_no_file_the_service_can_be_asked_all_the_same(tmp_pa
     if where == "killed":
         directory.mkdir()
         with socket.socket(socket.AF_UNIX) as left:
-            left.bind(str(directory / NAME))
+            left.bind(str(directory / SOCKET_NAME))
     with pytest.raises(UnreachableError):
         read_status(directory)
     with StatusSocket(directory, document, held=lambda: False):
         assert read_status(directory) == document()
-    assert (directory / NAME).exists() == (where == "killed"), "it is not ours"
+    assert (directory / SOCKET_NAME).exists() == (where == "killed"), "it is not ours"
     with pytest.raises(UnreachableError):
         read_status(directory)
 
@@ -145,7 +146,7 @@ def test_the_socket_is_made_where_it_belongs_as_soon_as_that_can_be(
         for _ in range(2):
             assert read_status(directory) == document()
             directory.mkdir()
-            wait_until((directory / NAME).exists, what="the socket to be there")
+            wait_until((directory / SOCKET_NAME).exists, what="the socket to be there")
             assert read_status(directory) == document()
             shutil.rmtree(directory)
             wait_until(lambda: answers(directory), what="the socket without a file")
@@ -171,7 +172,7 @@ def test_where_there_can_be_no_socket_at_all_the_service_goes_on_without(
 def test_a_system_without_such_sockets_has_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(socket, "AF_UNIX")
     with StatusSocket(tmp_path, document):
-        assert not (tmp_path / NAME).exists()
+        assert not (tmp_path / SOCKET_NAME).exists()
     with pytest.raises(UnreachableError, match="no sockets in directories"):
         read_status(tmp_path)
 
@@ -187,7 +188,7 @@ def test_a_system_without_such_sockets_has_none(tmp_path: Path, monkeypatch: pyt
 )
 def test_a_strange_answer_is_an_error_in_plain_words(tmp_path: Path, answer: bytes | None, said: str) -> None:
     with socket.socket(socket.AF_UNIX) as listening:
-        listening.bind(str(tmp_path / NAME))
+        listening.bind(str(tmp_path / SOCKET_NAME))
         listening.listen()
         ended = threading.Event()
 
@@ -209,6 +210,6 @@ def test_a_strange_answer_is_an_error_in_plain_words(tmp_path: Path, answer: byt
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may ask everyone")
 def test_a_user_without_the_right_is_told(directory: Path) -> None:
-    (directory / NAME).chmod(0)
+    (directory / SOCKET_NAME).chmod(0)
     with pytest.raises(UnreachableError, match="may not ask"):
         read_status(directory)

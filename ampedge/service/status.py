@@ -21,8 +21,7 @@ from typing import Any, Self
 from ampedge.errors import UnreachableError
 from ampedge.log import logger
 from ampedge.service.snapshot import SCHEMA_VERSION
-
-NAME = "status.sock"
+from ampedge.store.state_dir import SOCKET_NAME
 
 LOOK_S = 5.0
 """After so long it is looked whether the socket is where it should be."""
@@ -66,7 +65,7 @@ class StatusSocket:
         try:
             self._listen()
         except OSError as error:
-            logger.warning("The service cannot be asked how it is: %s: %s.", self._directory / NAME, error)
+            logger.warning("The service cannot be asked how it is: %s: %s.", self._directory / SOCKET_NAME, error)
         self.progress_s = time.monotonic()
         self._stopping.clear()
         self._thread = threading.Thread(target=self._serve, name="status", daemon=True)
@@ -102,14 +101,14 @@ class StatusSocket:
         if held:
             with contextlib.suppress(OSError):
                 self._listening = _listening(self._directory)
-                self._file = (self._directory / NAME).stat()
+                self._file = (self._directory / SOCKET_NAME).stat()
                 return
         self._listening = _listening_without_file(self._directory)
 
     def _is_there(self) -> bool:
         """Whether the file that others find is the socket on which we listen."""
         with contextlib.suppress(OSError):
-            return self._file is not None and os.path.samestat(self._file, (self._directory / NAME).stat())
+            return self._file is not None and os.path.samestat(self._file, (self._directory / SOCKET_NAME).stat())
         return False
 
     def _take_away(self) -> None:
@@ -118,7 +117,7 @@ class StatusSocket:
             listening.close()
         if self._is_there():
             with contextlib.suppress(OSError):
-                (self._directory / NAME).unlink()
+                (self._directory / SOCKET_NAME).unlink()
         self._file = None
 
     def _serve(self) -> None:
@@ -165,7 +164,7 @@ def read_status(directory: Path, *, timeout_s: float = 2.0) -> dict[str, Any]:
         document = json.loads(data)
         schema = document["schema"]
     except (ValueError, TypeError, KeyError, RecursionError) as error:
-        raise UnreachableError(f"What answers at {directory / NAME} is no service of ampedge.") from error
+        raise UnreachableError(f"What answers at {directory / SOCKET_NAME} is no service of ampedge.") from error
     if schema != SCHEMA_VERSION:
         raise UnreachableError(
             f"The service in {directory} is of another version of ampedge.", "Ask it with that version."
@@ -174,7 +173,7 @@ def read_status(directory: Path, *, timeout_s: float = 2.0) -> dict[str, Any]:
 
 
 def _received(directory: Path, until_s: float) -> bytes:
-    place = directory / NAME
+    place = directory / SOCKET_NAME
     try:
         data = b""
         with socket.socket(socket.AF_UNIX) as client:
@@ -258,7 +257,7 @@ def _owner(directory: Path) -> int | None:
 
 
 def _listening(directory: Path) -> socket.socket:
-    place = directory / NAME
+    place = directory / SOCKET_NAME
     listening = socket.socket(socket.AF_UNIX)
     try:
         place.unlink(missing_ok=True)
@@ -277,12 +276,12 @@ def _listening(directory: Path) -> socket.socket:
 @contextlib.contextmanager
 def _address(directory: Path) -> Iterator[str]:
     """The socket's path, short enough for the system whatever the directory's."""
-    path = str(directory / NAME)
+    path = str(directory / SOCKET_NAME)
     if len(os.fsencode(path)) <= _LONGEST_ADDRESS:
         yield path
         return
     handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        yield f"/proc/self/fd/{handle}/{NAME}"
+        yield f"/proc/self/fd/{handle}/{SOCKET_NAME}"
     finally:
         os.close(handle)

@@ -11,6 +11,7 @@ from ampedge.log import logger
 from ampedge.store.trouble import Unwritable
 
 LOCK_NAME = "lock"
+SOCKET_NAME = "status.sock"
 
 _PATIENCE_S = 0.3
 """`holder` of another process takes the lock for an instant; who wants it waits for so long."""
