@@ -116,7 +116,7 @@ def reload(*, name: Name = "ampedge") -> None:
     machine.run("systemctl", "reload", f"{name}.service")
     after = None if before is None else reloads_after(config.state_dir, before)
     if after is not None and after.problem is not None:
-        raise UsageError(f"The service {name} refuses it and goes on as before: {after.problem}")
+        raise UsageError(f"The service {name} refuses the config and goes on as before: {after.problem}")
     _show(machine, name)
     if after is None:
         _say(f"It does not say whether it has taken them: see `ampedge service logs --name {name}`.")

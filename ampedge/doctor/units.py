@@ -23,7 +23,7 @@ def may_bind(machine: Machine) -> bool:
     return any(_RIGHT in text_of(file) for file in installed(machine))
 
 
-def look(machine: Machine, own: str | None = None) -> Iterator[Finding]:
+def look(machine: Machine, own: str | None) -> Iterator[Finding]:
     """How each of them is, nothing where systemd does not run; `own` is the service that was asked about."""
     if not machine.at("/run/systemd/system").is_dir():
         return

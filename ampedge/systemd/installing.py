@@ -86,18 +86,13 @@ def secrets_path(name: str) -> str:
     return f"{PLACE}/{name}.env"
 
 
-def installed_config(machine: Machine, name: str) -> Config:
+def checked_config(machine: Machine, name: str) -> Config:
     """The config of an installed service as it is now, with its paths as they are found from here.
 
-    Raises ConfigError.
+    Raises UsageError, ModelRefusedError where the service would not start with it and its model.
     """
     file = machine.at(config_path(name))
-    return _from_here(machine, name, load_config(file, environment=service_environment(machine, name)))
-
-
-def checked_config(machine: Machine, name: str) -> Config:
-    """The same; raises UsageError, ModelRefusedError, too, where the service would not start with what it has now."""
-    config = installed_config(machine, name)
+    config = _from_here(machine, name, load_config(file, environment=service_environment(machine, name)))
     bundle, _ = site_bundle(config, Keeper(config.state_dir))
     check_start(config, bundle)
     return config

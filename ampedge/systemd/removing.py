@@ -70,4 +70,4 @@ def _made_in(state: Path) -> list[str]:
 
 
 def _is_kept(file: Path) -> bool:
-    return file.name == RECORD or file.suffix == SUFFIX or file.name.startswith(f".{RECORD}.")
+    return file.is_file() and (file.name == RECORD or file.suffix == SUFFIX or file.name.startswith(f".{RECORD}."))
