@@ -32,6 +32,8 @@ OFFLINE = b"offline"
 _TOO_LARGE_SAID = "too large"
 _ASIDE_SAID = "aside "
 _QUOTA_EXCEEDED = 0x97
+_OBJECTIONS = 3
+"""So many times in a row the connection ends over the subscription until it is done without."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +84,10 @@ class Publisher:
         self._taken_here = False
         self._turned_away = False
         self._stopping = False
+        self._asked_s: float | None = None  # since when the broker owes an answer to the subscription
+        self._objects = False
+        self._objections = 0
+        self._careful = False
         self._echo_due = False
         self._contradicted = False
         self._changed = False
@@ -97,7 +103,7 @@ class Publisher:
                 turn=self._try_suspects,
                 turned=self._tell,
                 oldest_s=lambda: next((sent.at_s for sent in self._out.values()), None),
-                unexplained=lambda: not self._out and time.monotonic() - self._refusals.latest_s > PROMPT_S,
+                unexplained=self._unexplained,
             ),
             password=password,
             client_id=client_id,
@@ -235,6 +241,8 @@ class Publisher:
             self._connection.read(client)
             if self._changed and not known:
                 self._connection.wake()  # the other thread tells it
+        if self._careful and self._asked_s is not None and time.monotonic() - self._asked_s < PROMPT_S:
+            return None
         free = self._rows < client.window and (not replayed or len(self._replays) < most)
         if free and not self._making_room and self._trial is None and not self._refusals.pause(topic):
             return self._connection.client
@@ -301,9 +309,11 @@ class Publisher:
     def _up(self, client: Client) -> None:
         if self._out:
             self._down(End.SILENT)  # it failed when it was due
-        at_once = self._connection.retries.at_once
+        self._careful = at_once = self._connection.retries.at_once
         if at_once:
             self._blame()
+        else:
+            self._objections = 0
         cleared = self._suspects.connected(at_once=at_once)
         if cleared is not None:
             self._return(cleared)
@@ -313,7 +323,9 @@ class Publisher:
         self._taken_here = False
         for topic, state in self._retained().items():
             self._say(client, topic, state)
-        client.subscribe(self._status_topic, qos=1)
+        if self._objections < _OBJECTIONS:
+            client.subscribe(self._status_topic, qos=1)
+            self._asked_s = time.monotonic()
         self._changed = True
 
     def _down(self, end: End) -> None:
@@ -327,7 +339,10 @@ class Publisher:
         now_s = time.monotonic()
         known = now_s - self._refusals.latest_s <= PROMPT_S  # Mosquitto 2.0.11 ends the connection after a refusal
         in_time = self._accused is None or (self._taken_here and now_s - self._tried_s <= PROMPT_S)
-        self._blamable = sent if in_time and not known and end in (End.CLOSED, End.BLAMED) else []
+        over_ours = not known and end in (End.CLOSED, End.BLAMED)
+        asked_s, self._asked_s = self._asked_s, None
+        self._objects = over_ours and asked_s is not None and all(each.at_s > asked_s for each in sent)
+        self._blamable = sent if over_ours and in_time and asked_s is None else []
         self._return([row_id for row_id in rows if row_id not in self._suspects.aside])
         if end is End.BLAMED:
             self._blame()
@@ -349,6 +364,9 @@ class Publisher:
 
     def _subscribed(self, codes: Sequence[ReasonCode]) -> None:
         self._echo_due = not any(code.is_failure for code in codes)
+        self._asked_s = None
+        self._objections = 0
+        self._changed = True
 
     def _heard(self, message: paho.MQTTMessage) -> None:
         """What the status topic says.
@@ -432,8 +450,24 @@ class Publisher:
         self._receipts.rejected(row_id, reason)
         self._suspects.given_up(row_id)
 
+    def _unexplained(self) -> bool:
+        asked = self._out or self._asked_s is not None
+        return not asked and time.monotonic() - self._refusals.latest_s > PROMPT_S
+
+    def _object(self) -> None:
+        """The connection was lost over the subscription, which stands for little: it can be done without."""
+        self._objections += 1
+        if self._objections == _OBJECTIONS:
+            logger.warning(
+                "The broker ends the connection when this user reads %s: serve does without, and cannot take back "
+                "an `offline` of an earlier start there. Allow it to read that topic.",
+                self._status_topic,
+            )
+
     def _blame(self) -> None:
         """The connection was lost over what was on its way, for the broker itself was and is well."""
+        if self._objects:
+            self._object()
         accused = None if self._accused is None else self._suspects.aside.get(self._accused)
         if accused is None:
             self._suspects.lost(self._blamable)
@@ -441,7 +475,7 @@ class Publisher:
             if self._suspects.lost_alone(accused.id, proof=bool(self._blamable)):
                 self._reject(accused.id, REFUSED_BY_BROKER)
             self._note_aside(self._message(accused)[0])
-        self._accused, self._blamable = None, []
+        self._accused, self._blamable, self._objects = None, [], False
 
     def _put_aside(self, stored: Stored, topic: str, *, suspect: bool) -> None:
         """Keep a suspect to be tried alone, one of a topic; whatever else waits for its verdict is held in the log."""

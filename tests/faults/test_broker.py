@@ -20,6 +20,7 @@ from tests.faults.broker_kills import run
 from tests.support.canary import CANARY
 from tests.support.feeding import Feeding
 from tests.support.mosquitto import Mosquitto, MosquittoSub
+from tests.support.objecting_broker import ObjectingBroker
 from tests.support.proxy import Proxy
 from tests.support.scripted_broker import ScriptedBroker
 from tests.support.waiting import wait_until
@@ -272,7 +273,7 @@ class TestRefused:
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """3.1.1 cannot refuse a message but by ending the connection."""
-        monkeypatch.setattr(retries, "STEADY_S", 0.2)
+        monkeypatch.setattr(retries, "STEADY_S", 0.7)
         broker = Mosquitto(tmp_path)
         broker.configure("max_packet_size 400")
         with broker, Feeding(broker.port, interval_s=0.02, protocol="3.1.1") as feeding:
@@ -289,7 +290,7 @@ class TestRefused:
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Each event of one device is too large for it, and a new one comes long before one could be given up."""
-        monkeypatch.setattr(retries, "STEADY_S", 0.3)
+        monkeypatch.setattr(retries, "STEADY_S", 0.7)
         monkeypatch.setattr(suspects, "RETRY_S", 1.0)
         broker = Mosquitto(tmp_path)
         broker.configure("max_packet_size 400")
@@ -315,6 +316,21 @@ class TestRefused:
             says_nothing(feeding.publisher)
             assert set(log.rejected_ids.values()) == {"refused_by_broker"}
             assert len(log.rejected_ids) <= 3, "whatever was held until then has arrived"
+
+    def test_a_broker_that_ends_the_connection_over_the_subscription_gets_none(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """It only serves to take back a late will; and nobody else has our client id."""
+        with ObjectingBroker() as broker, Feeding(broker.port, interval_s=0.02, protocol="3.1.1") as feeding:
+            wait_until(lambda: len(feeding.log.acknowledged_ids) > 50, what="events to get through")
+            assert broker.connections == 4
+            said = [record.getMessage() for record in caplog.records]
+            assert len(said) == 1
+            assert said[0].startswith("The broker ends the connection when this user reads amp/status")
+            feeding.stop_producing()
+            wait_until(feeding.log.settled)
+            assert feeding.log.rejected_ids == {}
+            says_nothing(feeding.publisher)
 
     def test_where_no_event_passes_none_is_given_up(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """It is not the event then, it is the broker: everything waits until that is mended."""

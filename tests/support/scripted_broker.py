@@ -44,7 +44,10 @@ class ScriptedBroker:
 
     def _attend(self, client: socket.socket) -> None:
         client.settimeout(0.02)
-        level = self._read(client, 64)[8]  # fixed header, length, "MQTT" with its length, level
+        hello = self._read(client, 64)
+        if not hello:  # the end
+            return
+        level = hello[8]  # fixed header, length, "MQTT" with its length, level
         self.versions.append(level)
         client.sendall(self._answers[level])
         accepted = self._answers[level][3:4] == b"\0"
