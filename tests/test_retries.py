@@ -15,13 +15,13 @@ class Life:
         self.clock = FakeClock()
         self.retries = Retries(self.clock.monotonic)
 
-    def stands_for(self, seconds: float, end: End, *, unexplained: bool = True) -> float:
+    def stands_for(self, seconds: float, end: End, *, unexplained: bool = True, idle: bool = True) -> float:
         self.retries.stands()
         self.clock.advance(seconds)
-        return self.ended(end, unexplained=unexplained)
+        return self.ended(end, unexplained=unexplained, idle=idle)
 
-    def ended(self, end: End, *, unexplained: bool = True) -> float:
-        pause_s = self.retries.ended(end, unexplained=unexplained)
+    def ended(self, end: End, *, unexplained: bool = True, idle: bool = True) -> float:
+        pause_s = self.retries.ended(end, unexplained=unexplained, idle=idle)
         self.clock.advance(pause_s)
         return pause_s
 
@@ -36,11 +36,11 @@ def test_pauses_grow_to_their_limit_and_begin_anew_after_a_steady_connection(
     life: Life, end: End, longest_s: float
 ) -> None:
     pauses = [life.ended(end) for _ in range(20)]
-    assert 0.75 <= pauses[0] <= 1.25
-    assert all(0.75 * longest_s <= pause_s <= 1.25 * longest_s for pause_s in pauses[9:])
+    assert 0.75 <= pauses[0] <= 1.0
+    assert all(0.75 * longest_s <= pause_s <= longest_s for pause_s in pauses[9:])
     assert all(1.0 < after / before < 3.5 for before, after in pairwise(pauses[:5]))
     assert len(set(pauses[9:])) > 1, "jitter, so that many services do not come at the same moment"
-    assert life.stands_for(11, End.SILENT) <= 1.25
+    assert life.stands_for(11, End.SILENT) <= 1.0
 
 
 def test_a_lost_connection_is_tried_at_once_but_not_again_and_again(life: Life) -> None:
@@ -95,6 +95,15 @@ def test_after_a_young_connection_the_next_one_is_quiet_at_first(life: Life) -> 
     life.ended(End.CLOSED, unexplained=False)
     life.retries.stands()
     assert life.retries.quiet_s == 0
+
+
+def test_a_slow_quarrel_is_told_from_a_proxy_that_closes_what_is_idle(life: Life) -> None:
+    for _ in range(20):
+        assert life.stands_for(12, End.CLOSED, idle=True) == 0.0
+    assert not life.retries.contested
+    life.clock.advance(60)
+    pauses = [life.stands_for(15, End.CLOSED, idle=False) for _ in range(4)]
+    assert pauses == [0.0, 0.0, 0.0, CONTESTED_S]
 
 
 def test_what_was_explained_once_does_not_hide_a_quarrel(life: Life) -> None:

@@ -50,11 +50,11 @@ class Watchdog:
 
 
 class BrokerWatch:
-    """Says once that the broker is away and once that it is back."""
+    """Says that the broker is away, at each attempt that shows it (the log counts them), and that it is back."""
 
     def __init__(self) -> None:
         self._looks = 0
-        self._said: str | None = None
+        self._troubles: int | None = None
         self._said_here = False
 
     def look(self, service: Service) -> None:
@@ -64,13 +64,13 @@ class BrokerWatch:
         if publisher.connected and publisher.healthy:
             if not self._said_here:
                 logger.info("Publishing to %s, topic %s.", service.broker, service.config.mqtt.topic)
-            self._said_here, self._said = True, None
+            self._said_here, self._troubles = True, None
             return
-        problem = publisher.problem or "It does not answer."
-        if self._said is None and (self._said_here or self._looks * REFRESH_S >= _PATIENCE_S):
+        problem, troubles = publisher.problem or "It does not answer.", publisher.troubles
+        if troubles != self._troubles and (self._said_here or self._looks * REFRESH_S >= _PATIENCE_S):
             if publisher.healthy:
                 said = f"No MQTT broker at {service.broker}: {problem} {_START_ONE}"
             else:
                 said = f"Not every event can be delivered: {problem}"
             logger.warning("%s Polling goes on; events wait in the log.", said)
-            self._said, self._said_here = problem, False
+            self._troubles, self._said_here = troubles, False

@@ -41,12 +41,14 @@ class Client(paho.Client):
 
     The name is looked up anew, with a limit; with `secure`, the connection is encrypted or there is none.
     `largest` and `window` are what the broker said in MQTT 5: its largest packet in bytes, how many in flight.
+    `heard_s` is the monotonic time at which it last said anything.
     """
 
     def __init__(self, client_id: str, version: MQTTProtocolVersion, secure: ssl.SSLContext | None) -> None:
         super().__init__(CallbackAPIVersion.VERSION2, client_id, protocol=version, reconnect_on_failure=False)
         self.largest: int | None = None
         self.window = IN_FLIGHT
+        self.heard_s = float("-inf")
         self._secure = secure
         self._opened: socket.socket | None = None
         self._came = b""
@@ -125,6 +127,7 @@ class Client(paho.Client):
             raise OSError(errno.EMSGSIZE, os.strerror(errno.EMSGSIZE))
         if not self._came:
             self._came = super()._sock_recv(_PIECE)
+            self.heard_s = time.monotonic() if self._came else self.heard_s
         part, self._came = self._came[:bufsize], self._came[bufsize:]
         return part
 

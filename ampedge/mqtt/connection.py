@@ -30,6 +30,8 @@ CONNACK_TIMEOUT_S = 3.0
 UNACKNOWLEDGED_S = 20.0
 """A broker that has not acknowledged a message for so long is taken for dead."""
 
+_IDLE_S = 5.0
+"""After so long without a word somebody on the way may close a connection for being idle."""
 _CHECK_S = 1.0
 _GATHER_S = 0.02
 """How long acknowledgements gather before the thread takes them, so that it does not wake for each."""
@@ -52,7 +54,7 @@ class Hooks:
     `turn` is called by the connection's thread while it stands, once a second at least.
     `oldest_s` is the monotonic time of the oldest message that waits for its acknowledgement.
     `unexplained` says that nothing of ours is on its way that could be why the connection is closed now.
-    `refused` gets the sentence about a trouble that somebody has to mend, when it begins.
+    `refused` gets the sentence about a trouble that somebody has to mend, each time that it is met.
     Only `turned` is called without the lock, after each turn of the thread.
     """
 
@@ -76,7 +78,7 @@ class Connection:
     will cannot arrive after the new birth.
     `client` is there while the connection is up and is used with `lock` held; the broker accepts a connection a
     while before that where it is to be quiet at first, see Retries.
-    `problem` is the latest trouble, `refused` says that somebody has to mend it.
+    `problem` is the latest trouble, `refused` says that somebody has to mend it, `troubles` counts all of them.
     `progress_s` is the monotonic time of the thread's latest turn: at most some 15 s ago, which is a look-up, a
     connect and a handshake that all fail slowly.
     While `hurried` is set acknowledgements are taken as they come, else they gather for a moment.
@@ -97,6 +99,7 @@ class Connection:
         self.client: Client | None = None
         self.problem: str | None = None
         self.refused = False
+        self.troubles = 0
         self.retries = Retries()
         self.progress_s = time.monotonic()
         self.hurried = False
@@ -112,7 +115,7 @@ class Connection:
         self._where = f"{mqtt.host}:{mqtt.port}"
         self._closing = threading.Event()
         self._end = End.FAILED
-        self._unexplained = False
+        self._unexplained = self._idle = False
         self._answered = False
         self._unsupported = False
         self._broken = False
@@ -202,7 +205,7 @@ class Connection:
             self._versions.rotate(-1)
             if self._versions[0] is not self._first_version:
                 return 0.0
-        pause_s = self.retries.ended(end, unexplained=self._unexplained)
+        pause_s = self.retries.ended(end, unexplained=self._unexplained, idle=self._idle)
         if self.retries.contested:
             self._trouble(
                 f"Another client uses the client id {self._client_id} at the broker at {self._where}, and they end "
@@ -232,7 +235,7 @@ class Connection:
                 self._trouble(f"What answers at {self._where} is no MQTT broker ({type(error).__name__}: {error}).")
         finally:
             with self.lock:
-                self._went_down()
+                self._went_down(client)
                 client.abandon()
         self._turned()
         if self._first_works and not self._unsupported:
@@ -372,12 +375,13 @@ class Connection:
         if (said := client.tls_trouble()) is not None:
             self._end = End.REFUSED
             self._trouble(f"No encrypted connection to the broker at {self._where}: {said}.", refused=True)
-        self._went_down()
+        self._went_down(client)
         self.wake()
 
-    def _went_down(self) -> None:
+    def _went_down(self, client: Client) -> None:
         if self._speaks_s is not None:
             self._speaks_s = self.client = None
+            self._idle = time.monotonic() - client.heard_s >= _IDLE_S
             try:
                 self._unexplained = self._hooks.unexplained()
                 self._hooks.down(self._end)
@@ -385,7 +389,8 @@ class Connection:
                 self.broke(error)
 
     def _trouble(self, sentence: str, *, refused: bool = False) -> None:
-        if refused and sentence != self.problem:
+        self.troubles += 1
+        if refused:
             self._hooks.refused(sentence)
         self.problem = sentence
         self.refused = refused

@@ -113,6 +113,11 @@ class Publisher:
         self._settled = self._connection.condition()
 
     @property
+    def troubles(self) -> int:
+        """How often a connection failed, was lost or was refused."""
+        return self._connection.troubles
+
+    @property
     def connected(self) -> bool:
         """Whether the broker has accepted the connection and it has not been lost since."""
         return self._connection.client is not None
@@ -511,10 +516,10 @@ class Publisher:
             self._refusals.withdraw(_ASIDE_SAID + topic)
         elif size is None:
             said = f"The broker does not take some of the events for {topic}; they are tried again, one at a time."
-            self._refusals.complain(_ASIDE_SAID + topic, said)
+            self._refusals.note(_ASIDE_SAID + topic, said)
         else:
             said = f"The broker ends the connection over packets of {size} bytes or more for {topic}"
-            self._refusals.complain(_ASIDE_SAID + topic, f"{said}; they wait and are tried one at a time, each alone.")
+            self._refusals.note(_ASIDE_SAID + topic, f"{said}; they wait and are tried one at a time, each alone.")
 
     def _try_suspects(self, client: Client) -> None:
         """In each turn: send what was refused or put aside and may be tried now."""

@@ -52,10 +52,14 @@ class Refusals:
         return self._until_s.pop(topic, None) is not None
 
     def complain(self, about: str, sentence: str) -> None:
-        """Keep a sentence until it is withdrawn, and log it once."""
-        if self.sentences.get(about) != sentence:
-            logger.error("%s", sentence)
+        """Keep a sentence until it is withdrawn, and log it."""
+        logger.error("%s", sentence)
         self.sentences[about] = sentence
+
+    def note(self, about: str, sentence: str) -> None:
+        """Keep a sentence until it is withdrawn, which is looked at again and again; what is new is logged."""
+        if self.sentences.get(about) != sentence:
+            self.complain(about, sentence)
 
     def withdraw(self, about: str) -> None:
         """It no longer holds."""

@@ -15,6 +15,8 @@ STEADY_S = 10.0
 """A connection that lasted this long is not a failed attempt."""
 MINUTE_S = 60.0
 
+YOUNG_S = 20.0
+"""A connection that is closed in the midst of traffic before this age may have been ended by another client."""
 QUIET_S = 2.0
 """How long a connection says nothing after one that was closed young."""
 
@@ -41,6 +43,7 @@ class Retries:
     Two clients with one id end each other's connection for ever.
     MQTT 5 may say so; else the sign is that a young connection is closed while the broker stays, so that the
     attempt right after it stands, and while nothing was on its way that the broker could have objected to.
+    Young is what has not stood for 10 s, or for 20 s where it was not idle: proxies close what is idle.
     So that this is ever so, the attempt says nothing for `quiet_s`.
     `contested` is set while we keep out of such a quarrel; after it one more takeover is enough to stop again,
     until a connection has stood for a minute.
@@ -72,11 +75,11 @@ class Retries:
         """Whether the present connection has stood for a while."""
         return self._since_s is not None and self._monotonic() - self._since_s >= STEADY_S
 
-    def ended(self, end: End, *, unexplained: bool) -> float:
+    def ended(self, end: End, *, unexplained: bool, idle: bool = True) -> float:
         """The seconds to wait now; `unexplained` says that nothing but another client can be why it was closed."""
         now_s = self._monotonic()
         stood_s = 0.0 if self._since_s is None else now_s - self._since_s
-        young = self._since_s is not None and stood_s < STEADY_S
+        young = self._since_s is not None and stood_s < (STEADY_S if idle else YOUNG_S)
         self._since_s = None
         if stood_s >= MINUTE_S:
             self._wary = False
@@ -96,7 +99,7 @@ class Retries:
             return 0.0
         longest_s = REFUSED_S if end is End.REFUSED else BACKOFF_S[1]
         delay_s: float = min(longest_s, BACKOFF_S[0] * 2 ** max(0, self._failures - 1))
-        return delay_s * random.uniform(0.75, 1.25)  # noqa: S311 (jitter)
+        return delay_s * random.uniform(0.75, 1.0)  # noqa: S311 (jitter)
 
     def _is_contested(self, now_s: float) -> bool:
         lately = [unexplained for at_s, unexplained in self._takeovers if now_s - at_s <= MINUTE_S]

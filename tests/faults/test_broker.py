@@ -178,7 +178,7 @@ class TestRefused:
     """Users, access lists and sizes."""
 
     @PROTOCOLS
-    def test_refused_credentials_are_said_once_and_mended_without_a_restart(
+    def test_refused_credentials_are_said_at_each_attempt_and_mended_without_a_restart(
         self, tmp_path: Path, protocol: str, caplog: pytest.LogCaptureFixture
     ) -> None:
         caplog.set_level(logging.INFO)
@@ -188,7 +188,8 @@ class TestRefused:
             assert not feeding.publisher.healthy
             wait_until(lambda: broker.log().count("not authori") >= 3, what="further attempts")
             said = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
-            assert said == [f"The broker at 127.0.0.1:{broker.port} refuses the user name or the password."]
+            assert len(said) >= 2  # and the log counts them
+            assert set(said) == {f"The broker at 127.0.0.1:{broker.port} refuses the user name or the password."}
             broker.give_passwords({"ann": CANARY})
             broker.reload()
             wait_until(lambda: feeding.publisher.connected)

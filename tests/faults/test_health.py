@@ -95,6 +95,7 @@ def test_a_service_that_is_well_says_so(site: Site) -> None:
 
 
 def test_a_device_that_is_lost_or_says_nothing(site: Site) -> None:
+    wait_until(lambda: site.status["devices"][0]["label"] == "healthy", what="a good reading")
     site.slave.answer = lambda _: None
     site.becomes("device is offline: The slave at")
     (device,) = site.status["devices"]
