@@ -417,7 +417,7 @@ def test_a_poll_of_many_slow_requests_does_not_look_like_a_loop_that_hangs(
     )
     with ScriptedSlave(slow) as slave:
         Path("ampedge.toml").write_text(
-            f'[modbus]\nhost = "127.0.0.1"\nport = {slave.port}\nslave = "external"\ntimeout_s = 30\n'
+            f'[modbus]\nhost = "127.0.0.1"\nport = {slave.port}\nslave = "external"\ntimeout_s = 20\n'
             f'[mqtt]\nhost = "127.0.0.1"\nport = {free_port()}\n{tags}'
         )
         with Service(load_config(), bundle) as service:
