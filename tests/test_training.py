@@ -22,6 +22,7 @@ from ampedge.cli.training_screen import Screen, show
 from ampedge.config import Config, load_config
 from ampedge.errors import ConfigError, InUseError, UsageError
 from ampedge.model.bundle import Bundle, load_bundle
+from ampedge.model.verdict import verdict
 from ampedge.table import number, read_table
 from ampedge.training import train as training
 from ampedge.training.baselines import baselines
@@ -31,7 +32,6 @@ from ampedge.training.kept import LastEpochs
 from ampedge.training.quiet import import_keras, quiet
 from ampedge.training.settings import FitSettings, TableSettings
 from ampedge.training.split import split
-from ampedge.training.verdict import verdict
 from tests.support.cli import command, environment, run_cli
 from tests.support.training import Recorder, real_data, trained
 

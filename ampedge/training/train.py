@@ -12,6 +12,7 @@ from ampedge.config import Config
 from ampedge.errors import ConfigError, ModelRefusedError, UsageError, did_you_mean, missing_extra
 from ampedge.model.bundle import Bundle, check_destination, save_bundle
 from ampedge.model.network import DenseNetwork
+from ampedge.model.verdict import verdict
 from ampedge.table import read_table
 from ampedge.training.baselines import baselines
 from ampedge.training.checks import check
@@ -23,7 +24,6 @@ from ampedge.training.metrics import scores
 from ampedge.training.scaler import fitted_scaler
 from ampedge.training.settings import FitSettings, TableSettings
 from ampedge.training.split import Rows, split
-from ampedge.training.verdict import verdict
 
 _LIBRARIES = ("sklearn", "tensorflow", "keras", "matplotlib")
 _LONGEST_NAME = 64

@@ -1,0 +1,62 @@
+"""What the scores of a test part say, in plain sentences; see `ampedge.training.metrics.scores`.
+
+Sentences that need not be said are None.  `quoted` is how the name of a class stands in a sentence.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+_MARGIN = 0.02
+_ROWS = 2
+"""What counts as no difference: so much macro-F1, or what so many rows of a small test part make."""
+
+_HARDLY_BETTER = 0.05
+_LOW_MACRO_F1 = 0.8
+"""Accuracy misleads where it is at most so far above the commonest class and macro-F1 is below this."""
+
+
+def verdict(network: Mapping[str, Any], baselines: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Whether the network earns its place, and what it never recognised."""
+    missed = never_recognised(network)
+    return [compared(network, baselines), *([] if missed is None else [missed])]
+
+
+def compared(network: Mapping[str, Any], baselines: Mapping[str, Mapping[str, Any]]) -> str:
+    """Whether the network earns its place beside simpler means."""
+    mine = network["macro_f1"]
+    name, best = max(
+        (
+            ("the logistic regression", baselines["logistic_regression"]["macro_f1"]),
+            ("always answering the commonest class", baselines["majority_class"]["macro_f1"]),
+        ),
+        key=lambda pair: pair[1],
+    )
+    margin = max(_MARGIN, _ROWS / sum(figures["support"] for figures in network["per_class"].values()))
+    figures = f"macro-F1 {mine:.3f} against {best:.3f} of {name}"
+    if mine > best + margin:
+        return f"The network earns its place: {figures}."
+    if mine >= best - margin:
+        return f"The network is no better than simpler means on these rows: {figures}."
+    return f"The network does not earn its place: {figures}."
+
+
+def never_recognised(network: Mapping[str, Any], quoted: Callable[[str], str] = repr) -> str | None:
+    """The classes of which no row was recognised."""
+    missed = [name for name, figures in network["per_class"].items() if figures["support"] and not figures["recall"]]
+    if not missed:
+        return None
+    return (
+        f"It recognised no row of {', '.join(map(quoted, missed))}: never rely on it there. "
+        "More rows of such a class help, or --class-weight balanced."
+    )
+
+
+def misleading(network: Mapping[str, Any], commonest: Mapping[str, Any]) -> str | None:
+    """That accuracy looks good only because one class is so common."""
+    mine, always = network["accuracy"], commonest["accuracy"]
+    if mine > always + _HARDLY_BETTER or network["macro_f1"] >= _LOW_MACRO_F1:
+        return None
+    return (
+        f"Accuracy misleads here: always answering the commonest class reaches {always:.3f}, this model {mine:.3f}; "
+        f"macro-F1, in which every class counts the same, is {network['macro_f1']:.3f}."
+    )
