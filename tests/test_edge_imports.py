@@ -87,6 +87,12 @@ def test_init(edge: Edge, tmp_path: Path) -> None:
     assert (tmp_path / "site" / "ampedge.toml").is_file()
 
 
+def test_card(edge: Edge, tmp_path: Path) -> None:
+    done = run_cli("card", "--out", "CARD.md", cwd=tmp_path, env=edge.env)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "CARD.md").read_text("utf-8").startswith("# Model card of `amplifier`")
+
+
 def test_serve_simulate_collect_and_monitor(edge: Edge, tmp_path: Path, mosquitto: Mosquitto) -> None:
     with Serve(tmp_path, "--interval", "0.2", broker=mosquitto.port, env=edge.env) as serve:
         serve.write(*GOLDEN)

@@ -93,6 +93,8 @@ def check(bare: Bare, directory: Path) -> None:
     assert 'pip install "ampedge[train,broker]"' in bare.run("demo", expected=2).stderr
     assert 'pip install "ampedge[broker]"' in bare.run("serve", "--broker", "embedded", expected=2).stderr
 
+    assert bare.run("card").stdout.startswith("# Model card of `amplifier`")
+
     with contextlib.ExitStack() as running:
         mosquitto = shutil.which("mosquitto", path=f"{os.environ['PATH']}:/usr/sbin:/usr/local/sbin")
         broker_port = running.enter_context(Mosquitto(directory)).port if mosquitto else free_port()
