@@ -7,8 +7,8 @@ BIN := $(VENV)/bin
 UV_PIP := $(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode
 
 # Debian packages that tests and benchmarks of real parts need.
-REAL_PARTS := mosquitto mosquitto-clients mbpoll openssl strace systemd
-BENCH_PARTS := gcc libc6-dev libmodbus-dev libmosquitto-dev
+REAL_PARTS := mosquitto mosquitto-clients mbpoll openssl strace systemd gcc g++ libc6-dev
+BENCH_PARTS := libmodbus-dev libmosquitto-dev
 
 # Installs the Debian packages in $(1) where they are missing and this user may, else says what is left out.
 define debian

@@ -29,7 +29,9 @@ from ampedge.training.export.formats import FORMATS, Format
 from ampedge.training.quiet import import_keras, quiet
 from ampedge.training.registers import through_registers
 from tests.support.bundles import Layers, make_bundle, random_layers
+from tests.support.c_program import say
 from tests.support.cli import environment, run_cli
+from tests.support.parts import needed
 
 Matrix = np.ndarray
 CLASSES = ["failsoon", "healthy", "overdriven", "unstable"]
@@ -123,6 +125,11 @@ def open_saved_model(place: Path) -> tuple[Callable[[Matrix], Matrix], list[str]
     return lambda values: model.serve(values.astype(np.float32)).numpy(), facts["classes"]
 
 
+def open_c(place: Path) -> tuple[Callable[[Matrix], Matrix], list[str]]:
+    names = say(place, np.empty((0, 5)), directory=place.parent).names
+    return lambda values: say(place, values, directory=place.parent).probabilities, names
+
+
 OPENERS: dict[str, Callable[[Path], Any]] = {
     "ampedge": open_ampedge,
     "keras": open_keras,
@@ -130,6 +137,7 @@ OPENERS: dict[str, Callable[[Path], Any]] = {
     "tflite": open_tflite,
     "onnx": open_onnx,
     "saved-model": open_saved_model,
+    "c": open_c,
 }
 
 
@@ -139,6 +147,8 @@ class TestEveryFormat:
         self, bundle: Bundle, truth: tuple[Matrix, list[str]], tmp_path: Path, name: str
     ) -> None:
         """Loaded with the format's own library, and with class names that come from the export alone."""
+        if name == "c":
+            needed("gcc")
         out = tmp_path / default_place(bundle, name)
         made = export(bundle, name, out)
         assert [entry.name for entry in tmp_path.iterdir()] == [out.name]
@@ -160,6 +170,7 @@ class TestEveryFormat:
             "my-amplifier-2.tflite",
             "my-amplifier-2.onnx",
             "my-amplifier-2-saved-model",
+            "my-amplifier-2.h",
         ]
 
     def test_the_edge_file_is_small(self, bundle: Bundle, tmp_path: Path) -> None:

@@ -12,8 +12,10 @@ def export(
     *,
     model: options.Model = None,
     to: Annotated[
-        Literal["ampedge", "keras", "h5", "tflite", "onnx", "saved-model"],
-        typer.Option("--format", "-f", help="What to write: one file for the edge, or the model for another runtime."),
+        Literal["ampedge", "keras", "h5", "tflite", "onnx", "saved-model", "c"],
+        typer.Option(
+            "--format", "-f", help="What to write: one file for the edge, or the model for another runtime or in C."
+        ),
     ] = "ampedge",
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="File or directory to write; without it, named after the model.")

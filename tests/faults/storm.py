@@ -234,6 +234,9 @@ class Storm:
 
     @contextmanager
     def frozen_broker(self) -> Iterator[None]:
+        if not self.mosquitto.runs:  # it has been killed just now
+            yield
+            return
         self.mosquitto.pause()
         yield
         self.mosquitto.resume()

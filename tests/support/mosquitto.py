@@ -80,6 +80,11 @@ class Mosquitto:
             self._process = subprocess.Popen([self._program, "-c", self._config], stdout=log, stderr=log)
         wait_until(self._accepts, what="Mosquitto to listen")
 
+    @property
+    def runs(self) -> bool:
+        """Whether it was started and has not been stopped since."""
+        return self._process is not None
+
     def pause(self) -> None:
         """Stop its clock: connections stay, nothing is answered; until `resume`."""
         assert self._process is not None

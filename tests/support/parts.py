@@ -17,6 +17,8 @@ _PACKAGES = {
     "systemd-analyze": "systemd",
     "openssl": "openssl",
     "strace": "strace",
+    "gcc": "gcc libc6-dev",
+    "g++": "g++",
 }
 
 

@@ -1,6 +1,5 @@
 """One export: written beside its place, loaded again, compared with the bundle, and only then kept."""
 
-import re
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from ampedge.model.bundle import Bundle
 from ampedge.model.network import Matrix
 from ampedge.training.destination import new_directory, new_file
 from ampedge.training.export.comparison import LARGEST_DIFFERENCE, Comparison, compare
+from ampedge.training.export.facts import file_stem
 from ampedge.training.export.formats import FORMATS, Format
 from ampedge.training.labelled import held_out_rows
 from ampedge.training.quiet import quiet
@@ -55,8 +55,7 @@ class Export:
 
 def default_place(bundle: Bundle, name: str) -> Path:
     """Here, named after the bundle, with the ending of the format `name`."""
-    stem = re.sub(r"[^\w.-]+", "-", bundle.manifest.name).strip(".-") or "model"
-    return Path(stem + FORMATS[name].ending)
+    return Path(file_stem(bundle) + FORMATS[name].ending)
 
 
 def export(bundle: Bundle, name: str, out: Path) -> Export:

@@ -1,6 +1,7 @@
 """What an exported file says about itself beside the network: its features and its classes, in order."""
 
 import json
+import re
 
 from ampedge.model.bundle import Bundle
 
@@ -18,3 +19,8 @@ def facts(bundle: Bundle) -> str:
         "classes": manifest.classes,
     }
     return json.dumps(plain, indent=1, ensure_ascii=False)
+
+
+def file_stem(bundle: Bundle) -> str:
+    """The model's name as a file can bear it."""
+    return re.sub(r"[^\w.-]+", "-", bundle.manifest.name).strip(".-") or "model"

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ampedge.model.bundle import SUFFIX, Bundle
-from ampedge.training.export import edge_file, h5, keras_file, onnx_file, saved_model, tflite
+from ampedge.training.export import c_header, edge_file, h5, keras_file, onnx_file, saved_model, tflite
 from ampedge.training.export.comparison import Run
 
 
@@ -29,4 +29,5 @@ FORMATS = {
     "tflite": Format(".tflite", tflite.write, tflite.load),
     "onnx": Format(".onnx", onnx_file.write, onnx_file.load),
     "saved-model": Format("-saved-model", saved_model.write, saved_model.load, saved_model.CONTENTS),
+    "c": Format(".h", c_header.write, c_header.load),
 }
