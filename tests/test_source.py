@@ -1,7 +1,10 @@
 """What becomes of a poll: whole frames, partial ones, and what each exception of the device leads to."""
 
+import contextlib
 import logging
+import socket
 import struct
+import threading
 from collections.abc import Callable, Iterator, Sequence
 
 import pytest
@@ -18,6 +21,7 @@ from ampedge.modbus.client import Master
 from ampedge.modbus.source import Backoff, ModbusSource
 from ampedge.records import Frame, Reason
 from tests.support.scripted_slave import Answer, ScriptedSlave, exception, registers
+from tests.support.waiting import wait_until
 
 FOUR = laid_out(["a", "b", "c", "d"])  # 8 registers
 PARKED_S = 300.0
@@ -648,3 +652,61 @@ def test_waits_double_up_to_the_longest_with_jitter_and_begin_anew() -> None:
     backoff.reset()
     assert backoff.next_s() <= 1.0
     assert len({Backoff().next_s() for _ in range(5)}) > 1
+
+
+def test_a_device_that_hangs_up_after_each_answer_is_read_block_by_block() -> None:
+    """The next request may already be on its way then, and is answered with a reset."""
+    listening, ended = socket.create_server(("127.0.0.1", 0)), threading.Event()
+
+    def serve() -> None:
+        while not ended.is_set():
+            with contextlib.suppress(OSError), listening.accept()[0] as connection:
+                if request := connection.recv(260):
+                    connection.sendall(answering(request))
+                connection.recv(1, socket.MSG_PEEK)  # the next request is there, unread: closing resets
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    datamap = DataMap((Tag("a", 0), Tag("b", 200)))
+    with contextlib.closing(Master("127.0.0.1", listening.getsockname()[1], unit=17, timeout_s=2)) as master:
+        source = ModbusSource(master, datamap, device="pump", clock=FakeClock(), close_after_poll=True)
+        for _ in range(3):
+            frame = source.poll()
+            assert (frame.failure, frame.bad, frame.settling) == (None, (), False)
+            assert frame.words == ((1, 2), (201, 202))
+    ended.set()
+    socket.create_connection(listening.getsockname()).close()
+    thread.join()
+    listening.close()
+
+
+def test_a_device_that_closes_the_connection_again_and_again_is_told_of_once(log: list[str]) -> None:
+    listening, ended = socket.create_server(("127.0.0.1", 0)), threading.Event()
+
+    def serve() -> None:
+        while not ended.is_set():
+            with contextlib.suppress(OSError), listening.accept()[0] as connection:
+                if request := connection.recv(260):
+                    connection.sendall(answering(request))
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    clock = FakeClock()
+    with contextlib.closing(Master("127.0.0.1", listening.getsockname()[1], unit=17, timeout_s=2)) as master:
+        source = ModbusSource(master, DataMap((Tag("a", 0),)), device="pump", clock=clock, reconnect_settle_s=5)
+        for _ in range(20):
+            frame = source.poll()
+            assert frame.failure in (None, AWAY)
+            clock.advance(1)
+            wait_until(lambda: hung_up(master))
+    ended.set()
+    socket.create_connection(listening.getsockname()).close()
+    thread.join()
+    listening.close()
+    assert [line for line in log if "set close_after_poll = true" in line] == [log[0]]
+
+
+def hung_up(master: Master) -> bool:
+    """Whether the end of the connection has arrived."""
+    held = master.connection._socket
+    return held is None or held.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""

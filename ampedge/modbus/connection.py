@@ -35,6 +35,7 @@ class Connection:
     Each exchange has one deadline, however slowly the bytes drip in.
     What has come before a request is sent is not its answer; transaction ids are drawn, each another than the one
     before, so what comes unasked in that very moment does not fit either.
+    `hangs_up` says that the slave is known to close the connection after each answer.
     """
 
     def __init__(self, host: str, port: int, *, unit: int, timeout_s: float) -> None:
@@ -44,6 +45,7 @@ class Connection:
         self.timeout_s = timeout_s
         self.connect_s = min(_CONNECT_S, timeout_s)
         self.opened = 0
+        self.hangs_up = False
         self._socket: socket.socket | None = None
         self._limit_s = timeout_s
         self._transaction = random.randrange(65536)  # noqa: S311  # no secret
@@ -151,8 +153,8 @@ class Connection:
                     size = frame_size(data, transaction, self.unit)
         except BrokenPipeError:  # it had hung up before we asked
             raise HungUp(idle=self._has_served and not data) from None
-        except ConnectionError:
-            raise HungUp(idle=False) from None
+        except ConnectionError:  # it resets what crosses its hanging up, too
+            raise HungUp(idle=self.hangs_up and self._has_served and not data) from None
         if len(data) > size:
             raise Garbage("more follows it")
         return data[_BEFORE_SIZE:]

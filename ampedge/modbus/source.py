@@ -18,6 +18,8 @@ _IDLE_S = 5.0
 """A connection that is closed sooner was not closed for being idle."""
 _AS_LONG, _SLACK_S = 1.1, 0.1
 """A silence is as long as another one up to this factor and this much."""
+_HABIT = 5
+"""After so many restarts in a row without a failed poll it is said that they may be none."""
 _POLL_S = 25.0
 """A poll asks no further after this: it is to end before it looks like one that hangs, and to be of one moment."""
 _BUSY_S = 0.1
@@ -63,7 +65,7 @@ class ModbusSource:
         self._device = device
         self._clock = clock
         self._settle_s = reconnect_settle_s
-        self._close_after_poll = close_after_poll
+        self._close_after_poll = master.connection.hangs_up = close_after_poll
         self._check = None if check is None else CheckRegister(*check)
         self._checked = 0
         self._longest_s = max(_POLL_S, interval_s)
@@ -76,6 +78,7 @@ class ModbusSource:
         self._polled_over: int | None = None  # the connection of this poll's first answer
         self._was_restarted = False  # in this poll
         self._is_lost = False
+        self._restarts = 0
         self._settled_s = float("-inf")
 
     @property
@@ -116,10 +119,22 @@ class ModbusSource:
             return self._failed(time_s, now_s, next(reason for reason in _WORST_FIRST if reason in bad), detail)
         if self._answered_s is not None and (self._is_lost or self._was_restarted):
             self._settled_s = now_s + self._settle_s
+        self._look_for_habit()
         self._is_lost = False
         self._answered_s = now_s
         is_mixed = self._was_restarted and self.master.connection.opened != self._polled_over
         return Frame(self._device, time_s, words, None, detail, now_s, is_mixed or now_s < self._settled_s, bad)
+
+    def _look_for_habit(self) -> None:
+        """A device that ends connection after connection and yet always answers does not restart each time."""
+        self._restarts = self._restarts + 1 if self._was_restarted and not self._is_lost else 0
+        if self._restarts == _HABIT:
+            logger.warning(
+                "%s: the device closes the connection again and again, so its readings never settle. If that is its "
+                "habit, set close_after_poll = true for it.",
+                self._device,
+                extra=about(device=self._device, unit=self.master.unit),
+            )
 
     def _failed(self, time_s: float, now_s: float, reason: Reason, detail: str) -> Frame:
         self._is_lost = True

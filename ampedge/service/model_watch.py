@@ -75,6 +75,8 @@ class ModelWatch:
         """Keep a copy of a model that has given a label."""
         service = self._service
         bundle = service.bundle
+        if service.state.path is None:
+            self._kept = None  # the directory has gone, and its copies with it
         if bundle is self._kept or service.state.path is None:
             return
         if any(loop.latest is not None and loop.latest.class_name is not None for loop in service.devices):
