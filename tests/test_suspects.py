@@ -122,6 +122,19 @@ def test_a_link_that_is_never_steady_ends_the_doubt(suspects: Suspects) -> None:
     assert not is_one(suspects, 1)
     assert not is_one(suspects, 2)
     assert suspects.due(alone=True) is None
+    for _ in range(3):
+        lost(suspects, 1)
+        assert suspects.connected(at_once=True) is None
+    assert is_one(suspects, 1), "it can be suspected again"
+
+
+def test_a_suspicion_can_grow_though_no_connection_is_ever_steady(suspects: Suspects) -> None:
+    for _ in range(100):
+        assert suspects.connected(at_once=True) is None
+    for _ in range(3):
+        lost(suspects, 1)
+        assert suspects.connected(at_once=True) is None
+    assert is_one(suspects, 1)
 
 
 def test_no_number_of_losses_in_company_gives_a_row_up(suspects: Suspects) -> None:

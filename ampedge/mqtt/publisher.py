@@ -430,11 +430,12 @@ class Publisher:
         self._receipts.acknowledged(row_id)
         self.acknowledged_s = self._taken_s[sent.topic] = time.monotonic()
         self._taken_here = True
-        doubted = self._suspects.taken(row_id, sent.topic, sent.size)
+        was_aside = row_id in self._suspects.aside
+        if self._suspects.taken(row_id, sent.topic, sent.size):
+            self._release(sent.topic)
         if self._refusals.sentences:
             self._relieve(sent.topic)
-            if doubted:
-                self._release(sent.topic)
+        if was_aside:
             self._end_trial(row_id, sent.topic)
 
     def _relieve(self, topic: str) -> None:

@@ -122,9 +122,10 @@ class Suspects:
         A broker that had been away may have been mended, so nothing waits for long to be tried.
         """
         self._in_vain = self._in_vain if at_once else 0
-        self._unsteady += 1
+        self._unsteady = self._unsteady + 1 if self._doubts else 0
         if self._unsteady <= _UNSTEADY:
             return None
+        self._unsteady = 0
         self._doubts.clear()
         self._forget_losses(keep=())
         cleared = [row_id for row_id in self.aside if row_id not in self._known]
