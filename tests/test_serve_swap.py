@@ -1,5 +1,6 @@
 """A model is swapped for one with its tags in another order, at other addresses, or with more of them."""
 
+import shutil
 import signal
 import struct
 from collections.abc import Iterator, Sequence
@@ -241,3 +242,12 @@ def test_what_is_hosted_stays_where_it_is(site: Site, mosquitto: Mosquitto, by: 
         if by == "signal":
             serve.process.send_signal(signal.SIGHUP)
         wait_until(lambda: "Version 3." in serve.log, what="the third model")
+
+
+def test_a_state_directory_that_is_taken_anew_gets_its_copy_of_the_model_again(here: Site) -> None:
+    state, config = here.directory / "ampedge-state", here.directory / "ampedge.toml"
+    config.write_text(config.read_text() + "[store]\ncommit_s = 1\n")
+    with Here(here.directory):
+        wait_until((state / "models/kept.json").exists, what="a copy to be kept")
+        shutil.rmtree(state)
+        wait_until((state / "models/kept.json").exists, 20, "the copy to be kept again")
