@@ -3,13 +3,15 @@
 import errno
 import socket
 import threading
-from concurrent.futures import Future
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # most addresses need no look-up
+    from concurrent.futures import Future
 
 Address = tuple[socket.AddressFamily, tuple[Any, ...]]
 """What a socket of that family connects to."""
 
-_pending: dict[str, Future[list[Address]]] = {}
+_pending: "dict[str, Future[list[Address]]]" = {}
 _lock = threading.Lock()
 
 
@@ -36,6 +38,8 @@ def _look_up(host: str, flags: int = 0) -> list[Address]:
 
 
 def _ask(host: str, timeout_s: float) -> list[Address]:
+    from concurrent.futures import Future
+
     with _lock:
         answer = _pending.get(host)
         if answer is None:
