@@ -109,7 +109,7 @@ def test_a_device_that_is_lost_or_says_nothing(site: Site) -> None:
     assert report["service"]["devices"][0]["online"] is False
     site.slave.answer = lambda frame: answer(frame, (0,) * 10)
     site.becomes("device has given no good reading")
-    assert site.troubles[0].endswith(": never written")
+    wait_until(lambda: site.troubles[0].endswith(": never written"), what="the reason of now")
     site.slave.answer = answer
     site.becomes()
 
