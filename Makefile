@@ -35,7 +35,7 @@ help:
 	@echo "make demo    install into $(VENV) and show the whole system on this machine"
 	@echo "make test    install, then lint, types, floors and tests"
 	@echo "make bench   print the figures that the documentation promises"
-	@echo "make soak    break everything for an hour and print what survived; goes on where it was interrupted"
+	@echo "make soak    break everything for half an hour and print what survived; goes on where it was interrupted"
 	@echo "make docs    write docs/reference.md anew from the code"
 	@echo "make lock    resolve the dependencies anew into requirements.lock"
 	@echo "make wheel   build the wheel into dist/"

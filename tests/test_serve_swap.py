@@ -177,6 +177,15 @@ def test_where_the_model_is_missing_for_a_moment_no_other_is_taken(here: Site, b
         assert version(here) == "2"
 
 
+def test_a_model_that_comes_takes_the_place_of_the_shipped_one(here: Site) -> None:
+    here.model.unlink()
+    with Here(here.directory) as serve:
+        assert "amplifier model that ampedge ships" in serve.log
+        here.place(NAMES)
+        serve.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: version(here) == "2", what="the model that has come")
+
+
 def test_a_damaged_model_does_not_bring_back_the_one_before(here: Site, device: ScriptedSlave) -> None:
     """The one that runs has given no label yet, so that no copy of it is kept."""
     with Here(here.directory) as serve:

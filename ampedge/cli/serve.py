@@ -41,6 +41,7 @@ def serve(
 
     from ampedge.cli.serving import run
     from ampedge.model.keeper import Keeper
+    from ampedge.samples import BUNDLE, shipped
     from ampedge.site_map import model_path, next_bundle, site_bundle
 
     found: tuple[Path, str] | None = None
@@ -64,7 +65,8 @@ def serve(
         config_file = config.file  # from now on it must be there: without it, a reload would take the defaults
         keeper = Keeper(config.state_dir)
         if config.model is None:  # nor is another model looked for where the one that was found is missing for a moment
-            found = found or model_path(config, keeper)
+            if found is None or found[0] == shipped(BUNDLE):  # one's own may have come meanwhile
+                found = model_path(config, keeper)
             config = replace(config, found=found)
         if running is None:
             return (config, *site_bundle(config, keeper))
