@@ -1,8 +1,25 @@
-"""From what the model says to what is published: the label, or `unknown` where it cannot be trusted."""
+"""From what the model says to what is published: the class, and the label or `unknown` where it cannot be trusted."""
 
 import math
+from collections.abc import Mapping, Sequence
 
 from ampedge.records import UNKNOWN, Quality, Reason
+
+
+def chosen(probabilities: Sequence[float], thresholds: Mapping[int, float]) -> int:
+    """The place of the class that is said: the most probable, but a class with a threshold just from there on.
+
+    A threshold, from 0 to 1, is the probability at which missing the class costs as much as a false alarm.
+    Where several classes reach theirs, it is the one that exceeds its own by the largest factor; at least one
+    class has none, so that there is always one to say.
+    """
+    places = range(len(probabilities))
+    if not thresholds:
+        return max(places, key=probabilities.__getitem__)
+    reached = [place for place, least in thresholds.items() if probabilities[place] >= least]
+    if reached:
+        return max(reached, key=lambda place: probabilities[place] / thresholds[place])
+    return max((place for place in places if place not in thresholds), key=probabilities.__getitem__)
 
 
 def decide(

@@ -1,18 +1,19 @@
 """The ordered stages from a frame to a label; only this file knows their order.
 
-    frame -> decode -> judge -> select -> infer -> decide -> record
+    frame -> decode -> judge -> select -> infer -> compare -> decide -> record
 
 The same object runs in `serve`, `evaluate` and `collect`: what was evaluated is what runs.
 It is pure given a frame and the memory of the frames before; nothing here touches a socket, a file or a clock.
 """
 
 import math
+from dataclasses import replace
 
 import numpy as np
 
 from ampedge.continuity import Continuity
 from ampedge.datamap import DataMap
-from ampedge.decision import decide
+from ampedge.decision import chosen, decide
 from ampedge.features import selector
 from ampedge.modbus.codec import engineering, raw_bits, raw_decoder, smallest_normal, with_held_ends
 from ampedge.model.bundle import Bundle, agree
@@ -100,7 +101,9 @@ class Pipeline:
         self._reader = Reader(self.datamap, envelopes, continuity=continuity)
         self._classes = bundle.classes
         self._select = selector(self.datamap.names, bundle.manifest.feature_names)
-        self._stages = (self._reader_stage, self._select_stage, self._infer, self._decide)
+        self._least = bundle.manifest.thresholds
+        self._thresholds = {self._classes.index(name): least for name, least in self._least.items()}
+        self._stages = (self._reader_stage, self._select_stage, self._infer, self._compare, self._decide)
 
     def run(self, frame: Frame) -> Record:
         """The frame's record after every stage."""
@@ -120,21 +123,21 @@ class Pipeline:
     def _infer(self, record: Record) -> Record:
         if record.vector is None:
             return record
-        found = self.bundle.probabilities(np.array([record.vector], dtype=np.float64))[0]
-        best = int(found.argmax())
-        confidence = float(found[best])
-        if not math.isfinite(confidence):  # far outside training, beyond the model's arithmetic: no answer
+        found = self.bundle.probabilities(np.array([record.vector], dtype=np.float64))[0].tolist()
+        place = chosen(found, self._thresholds)
+        if not math.isfinite(found[place]):  # far outside training, beyond the model's arithmetic: no answer
             return record
-        return Record(
-            record.frame,
-            record.values,
-            record.quality,
-            record.reasons,
-            record.vector,
-            tuple(found.tolist()),
-            self._classes[best],
-            confidence,
-        )
+        return replace(record, probabilities=tuple(found), class_name=self._classes[place], confidence=found[place])
+
+    def _compare(self, record: Record) -> Record:
+        """The reading beside the training rows of the class it is given; one that is odd by itself needs it not."""
+        joint = self.bundle.joint
+        if joint is None or record.class_name is None or record.vector is None or _outside(record):
+            return record
+        if joint.distance(record.vector, self._classes.index(record.class_name)) <= 1:
+            return record
+        reasons = (*record.reasons, Reason.UNUSUAL_COMBINATION)
+        return replace(record, quality=Quality.UNCERTAIN, reasons=reasons)
 
     def _decide(self, record: Record) -> Record:
         if record.class_name is None or record.confidence is None:
@@ -143,17 +146,13 @@ class Pipeline:
             record.class_name,
             record.confidence,
             quality=record.quality,
-            outside_training=any(value.reason is Reason.OUTSIDE_TRAINING for value in record.values),
-            min_confidence=self.min_confidence,
+            outside_training=_outside(record) or Reason.UNUSUAL_COMBINATION in record.reasons,
+            min_confidence=self._least.get(record.class_name, self.min_confidence),
         )
-        return Record(
-            record.frame,
-            record.values,
-            record.quality,
-            record.reasons if reason is None else (*record.reasons, reason),
-            record.vector,
-            record.probabilities,
-            record.class_name,
-            record.confidence,
-            label,
-        )
+        reasons = record.reasons if reason is None else (*record.reasons, reason)
+        return replace(record, reasons=reasons, label=label)
+
+
+def _outside(record: Record) -> bool:
+    """Whether a value is far outside of what the model was trained on."""
+    return any(value.reason is Reason.OUTSIDE_TRAINING for value in record.values)

@@ -8,6 +8,7 @@
 | NaN, infinity, denormal, sentinel word | bad | not_a_number, infinite, denormal, sentinel |
 | outside the tag's `valid` range | bad, the value kept | out_of_range |
 | far outside what the model was trained on | uncertain | outside_training |
+| values that may be, but never occurred together in the class that they are given | uncertain | unusual_combination |
 | a device that was away has just come back | uncertain | settling |
 | further from the reading before than the tag's `max_step` | uncertain | jumped |
 | the same bits for the tag's `expect_change_s` | uncertain | frozen |

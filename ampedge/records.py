@@ -29,6 +29,7 @@ class Reason(StrEnum):
     TORN = "torn"  # masters kept writing, so it may be half of one row and half of another
     OUT_OF_RANGE = "out_of_range"  # outside the tag's valid range
     OUTSIDE_TRAINING = "outside_training"  # far from anything that the model was trained on
+    UNUSUAL_COMBINATION = "unusual_combination"  # each value may be, but not all of them together in this class
     FROZEN = "frozen"  # the same bits for longer than the tag's expect_change_s
     JUMPED = "jumped"  # further from the reading before than the tag's max_step
     SETTLING = "settling"  # the device has just come back

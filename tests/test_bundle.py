@@ -18,9 +18,14 @@ import pytest
 from ampedge.datamap import DataMap, Tag, laid_out
 from ampedge.errors import InUseError, ModelRefusedError, UsageError
 from ampedge.model.bundle import Bundle, agree, find_bundle, load_bundle, pack_bundle, save_bundle
+from ampedge.model.manifest import PROTOCOL
 from ampedge.model.network import DenseNetwork
+from ampedge.pipeline import Pipeline
+from ampedge.records import Frame
 from tests.support.bundles import AMPLIFIER_CLASSES, tiny_bundle, tiny_row
+from tests.support.reference import ROOT
 
+PUBLISHED_WORDS = ((17365, 43762), (49473, 10758), (16019, 17334), (16229, 912), (16624, 4603))
 EDGE = ["manifest.json", "manifest.sha256", "weights.bin"]
 EXTRAS = {
     "network.keras": b"PK\x03\x04 not really a network",
@@ -243,11 +248,11 @@ def test_a_bundle_that_may_not_be_read_is_refused(directory: Path, monkeypatch: 
 
 def test_a_newer_protocol_says_update(directory: Path, packed: bytes, tmp_path: Path) -> None:
     def newer(plain: dict[str, Any]) -> None:
-        plain.update(protocol=2, something_new={"x": 1})
+        plain.update(protocol=PROTOCOL + 1, something_new={"x": 1})
 
     reseal_directory(directory, newer)
     error = refusal(directory)
-    assert "protocol 2" in error.problem
+    assert f"protocol {PROTOCOL + 1}" in error.problem
     assert "pip install --upgrade ampedge" in error.remedy
 
     manifest = (directory / "manifest.json").read_bytes()
@@ -259,8 +264,14 @@ def test_a_newer_protocol_says_update(directory: Path, packed: bytes, tmp_path: 
         path = tmp_path / "x.ampedge"
         path.write_bytes(zipped(contents))
         error = refusal(path)
-        assert "protocol 2" in error.problem
+        assert f"protocol {PROTOCOL + 1}" in error.problem
         assert "pip install --upgrade ampedge" in error.remedy
+
+
+def test_a_bundle_of_the_first_protocol_still_loads() -> None:
+    bundle = load_bundle(ROOT / "tests" / "bundles" / "protocol_1.ampedge")
+    assert (bundle.manifest.protocol, bundle.joint, bundle.manifest.temperature) == (1, None, None)
+    assert Pipeline(bundle).run(Frame("amp", 0.0, PUBLISHED_WORDS)).label == "healthy"
 
 
 @pytest.mark.parametrize("protocol", [0, -1, 1.5, "1", None, [1], 1e400])

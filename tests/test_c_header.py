@@ -4,6 +4,7 @@ import ast
 import os
 import re
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from ampedge.datamap import DataMap, Tag
 from ampedge.errors import ModelRefusedError, UsageError
 from ampedge.modbus.codec import encode_row
 from ampedge.model.bundle import Bundle, load_bundle
+from ampedge.model.manifest import ClassEnvelope
 from ampedge.pipeline import Pipeline
 from ampedge.records import Frame
 from ampedge.samples import BUNDLE, shipped
@@ -69,12 +71,15 @@ def drawn(bundle: Bundle, spread: float) -> Matrix:
 
 
 def labels_by_hand(bundle: Bundle, values: Matrix, min_confidence: float = 0.5) -> list[str]:
-    """The label of each row from the envelopes and the bundle's probabilities alone."""
+    """The label of each row from the envelopes and the bundle's probabilities alone; it has no thresholds."""
     low, high = np.array([feature.envelope for feature in bundle.manifest.features]).T
     inside = ((values >= low) & (values <= high)).all(axis=1)
     found = bundle.probabilities(values)
     best = found.argmax(axis=1)
     sure = found.max(axis=1) >= min_confidence
+    if bundle.joint is not None:
+        near = [bundle.joint.distance(row, place) <= 1 for row, place in zip(values.tolist(), best, strict=True)]
+        inside &= np.array(near)
     return [
         bundle.classes[at] if known else "unknown" for at, known in zip(best, (inside & sure).tolist(), strict=True)
     ]
@@ -125,6 +130,34 @@ class TestAgreement:
         assert len(set(said.labels) - {"unknown"}) > 1
         assert "unknown" in said.labels
         assert [said.names[at] if at >= 0 else "unknown" for at in said.numbers] == said.labels
+
+    def test_joint_envelope_and_thresholds_decide_as_in_the_pipeline(self, tmp_path: Path) -> None:
+        bundle = make_bundle(
+            tmp_path / "model",
+            classes=("a", "b", "c"),
+            mean=(5.0, -3.0),
+            std=(2.0, 0.1),
+            layers=random_layers((2, 9, 3), seed=1),
+            joint=[
+                ClassEnvelope(limit=1.5, centres=[[0.1, 0.2], [-2.0, 1.0]], whitenings=[[0.7, -0.6, 0.9], [1, 0.2, 1]]),
+                ClassEnvelope(limit=2.5, centres=[[0.3, -1.0]], whitenings=[[0.7, 0.3, 0.9]]),
+                ClassEnvelope(limit=0.5, centres=[[1.0, 0.0]], whitenings=[[0.1, 0.1, 0.1]]),
+            ],
+            thresholds={"b": 0.2, "c": 0.7},
+        )
+        values = drawn(bundle, spread=1.5)
+        said = say(written(bundle, tmp_path)[1], values, directory=tmp_path)
+        wide = DataMap(
+            tuple(replace(tag, type="float64", address=4 * at) for at, tag in enumerate(bundle.datamap.tags))
+        )
+        pipeline = Pipeline(bundle, wide)
+        records = [pipeline.run(Frame("x", 0.0, encode_row(wide.tags, row))) for row in values.tolist()]
+        assert said.labels == [record.label for record in records]
+        reasons = {str(reason) for record in records for reason in record.reasons}
+        assert {"unusual_combination", "low_confidence"} <= reasons
+        assert {record.label for record in records} == {"a", "b", "c", "unknown"}
+        plain = [record for record in records if record.label == "b" and (record.confidence or 0) < 0.5]
+        assert plain  # said, though it is not the most probable
 
     def test_it_is_cpp_as_well(self, shipped_header: tuple[Bundle, Path], tmp_path: Path) -> None:
         bundle, place = shipped_header
@@ -295,7 +328,9 @@ class TestText:
             done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
             assert done.returncode == expected, done.stderr
 
-    def test_it_keeps_nothing_and_calls_exp_alone(self, shipped_header: tuple[Bundle, Path], tmp_path: Path) -> None:
+    def test_it_keeps_nothing_and_calls_exp_and_sqrt_alone(
+        self, shipped_header: tuple[Bundle, Path], tmp_path: Path
+    ) -> None:
         (tmp_path / "use.c").write_text(
             '#include "exported.h"\nconst char *use(const double *v);\n'
             "const char *use(const double *v) { return amplifier_label(v); }\n"
@@ -303,7 +338,7 @@ class TestText:
         subprocess.run([needed("gcc"), "-std=c99", "-fno-pic", "-c", "use.c"], cwd=tmp_path, check=True)
         listed = subprocess.run(["nm", "use.o"], cwd=tmp_path, capture_output=True, text=True, check=True).stdout
         symbols = [line.split()[-2:] for line in listed.splitlines()]
-        assert [name for kind, name in symbols if kind == "U"] == ["exp"]
+        assert [name for kind, name in symbols if kind == "U"] == ["exp", "sqrt"]
         assert [name for kind, name in symbols if kind == "T"] == ["use"]
         assert {kind for kind, _ in symbols} == {"U", "T", "t", "r"}  # no data, nothing without a value
 

@@ -131,7 +131,7 @@ def test_the_shipped_model_has_its_known_figures() -> None:
     ]
     for sentence in (
         "A small neural network that reads 5 tags and answers with one of 4 classes, or with unknown.",
-        "Version 2026.11.23-b50f8cf9, created 2026-11-23T01:59:41.293Z.",
+        f"Version {bundle.manifest.version}, created {bundle.manifest.created}.",
         f"as an .ampedge file has it: {bundle.identity}.",
         "Not signed.",
         "It is not a safety function",

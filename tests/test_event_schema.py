@@ -127,7 +127,8 @@ def test_a_changed_event_does_not_pass(event: Callable[..., dict[str, Any]]) -> 
 
 def test_every_reason_and_quality_is_in_the_schema() -> None:
     value = SCHEMA["$defs"]["value"]["properties"]
-    assert set(value["reason"]["enum"]) == {None, *records.Reason} - {records.Reason.LOW_CONFIDENCE}
+    of_the_whole = {records.Reason.LOW_CONFIDENCE, records.Reason.UNUSUAL_COMBINATION}
+    assert set(value["reason"]["enum"]) == {None, *records.Reason} - of_the_whole
     assert SCHEMA["$defs"]["quality"]["enum"] == [*records.Quality]
     assert SCHEMA["properties"]["device"]["maxLength"] == max(
         limit.max_length for limit in config.Settings.model_fields["device"].metadata if hasattr(limit, "max_length")

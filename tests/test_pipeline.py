@@ -5,6 +5,7 @@ import json
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from ampedge.continuity import Continuity
@@ -12,10 +13,11 @@ from ampedge.datamap import DataMap, Tag
 from ampedge.errors import ModelRefusedError
 from ampedge.modbus.codec import encode_row
 from ampedge.model.bundle import Bundle
+from ampedge.model.manifest import ClassEnvelope
 from ampedge.pipeline import Pipeline, Reader
 from ampedge.records import UNKNOWN, Frame, Quality, Reason, Record
 from ampedge.wire import Origin, event_payload
-from tests.support.bundles import tiny_bundle, tiny_row
+from tests.support.bundles import centre_layers, make_bundle, tiny_bundle, tiny_row
 
 GOLDEN_WORDS = ((17365, 43762), (49473, 10758), (16019, 17334), (16229, 912), (16624, 4603))
 HEALTHY = (427.335513967164, -12.072760045821497, 0.2876259585530916, 0.8945856193036692, 7.502195010331243)
@@ -243,6 +245,27 @@ def test_far_outside_training_is_uncertain_and_unknown_though_the_model_is_asked
         else:
             assert (record.label, record.quality) == (UNKNOWN, Quality.UNCERTAIN)
             assert record.reasons == (f"{feature.name}: {reason}",)
+
+
+def test_values_that_never_came_together_are_uncertain_and_unknown(tmp_path: Path) -> None:
+    """Two tags that rise together: along the diagonal one may go far, across it hardly."""
+    along = ClassEnvelope(limit=2.0, centres=[[0.0, 0.0]], whitenings=[[0.5, -4.0, 4.0]])
+    bundle = make_bundle(
+        tmp_path / "model",
+        classes=("low", "high"),
+        mean=(0.0, 0.0),
+        std=(1.0, 1.0),
+        layers=centre_layers(np.array([[-1.0, -1.0], [1.0, 1.0]])),
+        joint=[along, along],
+    )
+    together = run(bundle, (2.0, 2.0))
+    assert (together.label, together.quality, together.reasons) == ("high", Quality.GOOD, ())
+    odd = run(bundle, (2.0, 1.0))
+    assert (odd.label, odd.class_name, odd.quality) == (UNKNOWN, "high", Quality.UNCERTAIN)
+    assert odd.reasons == (Reason.UNUSUAL_COMBINATION,)
+    assert [value.quality for value in odd.values] == [Quality.GOOD] * 2
+    far = run(bundle, (2.0, 1e6))
+    assert far.reasons == ("x1: outside_training",)  # which says it all
 
 
 @pytest.mark.parametrize("value", [3.3e38, -3.3e38, 1e300, -1.7e308])

@@ -227,7 +227,7 @@ def test_there_is_a_golden_row_of_each_class_that_the_model_gets_right(bundle: B
 def test_metrics_json_holds_the_figures_of_the_runtime(bundle: Bundle, wine: Dataset) -> None:
     metrics = json.loads((bundle.path / "metrics.json").read_text("utf-8"))
     assert metrics == bundle.manifest.metrics
-    assert set(metrics) == {"test", "validation", "baselines"}
+    assert set(metrics) == {"test", "validation", "baselines", "costs"}
     assert set(metrics["baselines"]) == {"majority_class", "logistic_regression"}
     values, labels = held_out(bundle, wine.classes)
     said = [wine.classes[place] for place in bundle.probabilities(values).argmax(axis=1)]

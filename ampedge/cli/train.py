@@ -45,6 +45,14 @@ def train(
             help="balanced: rows of rare classes count for more, so that each class counts the same.",
         ),
     ] = "none",
+    cost: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--cost",
+            metavar="CLASS=N",
+            help="A miss of this class costs as much as N false alarms: it is said from 1/(1+N) on. May be repeated.",
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option("--seed", help="The same seed on the same machine gives the same model.")] = 42,
     sep: options.Sep = None,
     decimal: options.Decimal = None,
@@ -60,7 +68,7 @@ def train(
 ) -> None:
     """Learn a classifier from a table of labelled readings, judge it on held-out rows, and write its bundle."""
     from ampedge.cli.training_screen import Screen, messages, show
-    from ampedge.training.settings import FitSettings, TableSettings, parsed_layers, parsed_names
+    from ampedge.training.settings import FitSettings, TableSettings, parsed_costs, parsed_layers, parsed_names
     from ampedge.training.train import train as run
 
     fitting = FitSettings(
@@ -71,6 +79,7 @@ def train(
         patience=patience,
         class_weight=class_weight,
         seed=seed,
+        costs=parsed_costs(cost or ()),
     )
     table = TableSettings(
         label=label,

@@ -21,6 +21,7 @@ from ampedge.datamap import DataMap
 from ampedge.errors import ConfigError, InUseError, ModelRefusedError, UsageError
 from ampedge.files import replaced_directory, replaced_file
 from ampedge.model.archive import LARGEST_BYTES, pack, unpack
+from ampedge.model.joint import JointEnvelope, joint_envelope
 from ampedge.model.manifest import PROTOCOL, Manifest
 from ampedge.model.network import DenseNetwork, Matrix, Runtime, unpack_weights
 from ampedge.model.signature import sign, verify
@@ -45,7 +46,7 @@ _DO = "Make it again with `ampedge train` and `ampedge export`, or copy it once 
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """A loaded model: its manifest, the data map it was made for, and a runtime that is ready to run.
+    """A loaded model: its manifest, the data map it was made for, a runtime and an envelope that are ready to run.
 
     `contents` are the files that its `.ampedge` file holds, as they were read: what becomes of `path` later
     is another matter.
@@ -55,6 +56,7 @@ class Bundle:
     manifest: Manifest
     datamap: DataMap
     runtime: Runtime
+    joint: JointEnvelope | None
     contents: Mapping[str, bytes] = field(repr=False)
 
     @property
@@ -113,12 +115,13 @@ def load_bundle(path: Path, *, verify_key: Path | None = None) -> Bundle:
             if _sha256(path, name, files) not in (digest, None):
                 raise ModelRefusedError(f"{name} is not the file that the manifest names.")
         runtime = _build(manifest, files[WEIGHTS])
+        joint = joint_envelope(manifest)
         datamap = _checked_datamap(manifest)
         if len(manifest.golden) * len(files[WEIGHTS]) > _MOST_REPLAYED:
             raise ModelRefusedError(f"{MANIFEST}: it has more golden rows than can be replayed.")
         _replay(manifest, runtime)
         contents = _for_the_edge(files)
-    return Bundle(path, manifest, datamap, runtime, contents)
+    return Bundle(path, manifest, datamap, runtime, joint, contents)
 
 
 def check_signature(bundle: Bundle, verify_key: Path) -> None:
@@ -349,6 +352,9 @@ def _consistent(manifest: Manifest) -> None:
         (manifest.layers[-1].activation != "softmax", "the last layer is not softmax"),
         (not shapes_fit, "a golden row has the wrong length"),
         (not {row.class_name for row in manifest.golden} <= set(classes), "a golden row is of no class"),
+        (not manifest.thresholds.keys() <= set(classes), "a threshold is of no class"),
+        (manifest.normal_label in manifest.thresholds, "the normal label has a threshold"),
+        (not all(0 < least <= 1 for least in manifest.thresholds.values()), "a threshold is no probability"),
         (WEIGHTS not in manifest.files, "it does not name its weights"),
     ):
         if wrong:

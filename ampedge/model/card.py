@@ -103,6 +103,11 @@ def _reads(bundle: Bundle) -> Iterator[str]:
         "The envelope is the range of the training rows and three standard deviations beyond it.\n"
         f"A reading with a value outside its envelope{_or_valid(bundle)} gets the label {_UNKNOWN}."
     )
+    if bundle.joint is not None:
+        yield (
+            "So does a reading whose values are within their envelopes, but together unlike the training rows of the "
+            "class that the network gives it."
+        )
     yield "The registers that the bundle was made for; a site may have its own:"
     yield table(
         ("tag", "registers", "type", "word order", "value", "no value", "largest step", "changes within"),
@@ -134,6 +139,18 @@ def _says(manifest: Manifest) -> Iterator[str]:
         f"{_UNKNOWN} is an answer, too: where a value could not be read or cannot be right, lies outside its "
         "envelope, or no class is probable enough for `decision.min_confidence` of the site's config."
     )
+    for name, least in manifest.thresholds.items():
+        yield (
+            f"{code(name)} is said from a probability of {least:.3g} on, whatever the others have: a miss was said to "
+            f"cost {1 / least - 1:.3g} false alarms."
+        )
+    if manifest.temperature is None:
+        yield "The probabilities are those of the network as it was fitted: they may be too sure of themselves."
+    else:
+        yield (
+            "The probabilities were calibrated on rows that did not train the network (temperature "
+            f"{manifest.temperature:.3g})."
+        )
 
 
 def _figures(manifest: Manifest, scores: Scores | None) -> Iterator[str]:
@@ -188,7 +205,10 @@ def _limits(manifest: Manifest, scores: Scores | None) -> Iterator[str]:
         )
         yield from _few(scores)
     yield "Nothing is known about values outside the ranges of training; up to the envelope it answers all the same."
-    yield "Each tag is compared with its own range only: a combination that never occurred may still get a class."
+    if manifest.joint is None:
+        yield "Each tag is compared with its own range only: a combination that never occurred may still get a class."
+    else:
+        yield "A combination that never occurred, but is near to those of its class, may still get that class."
     yield f"It knows no state but its classes: a fault that has none of its own gets one of these, or {_UNKNOWN}."
 
 

@@ -6,14 +6,25 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ampedge.datamap import DataMap, TableName, Tag, TypeName, WordOrder
 
-PROTOCOL = 1
-"""Raised when an older ampedge could misread a newer bundle; every number up to this one stays loadable."""
+PROTOCOL = 2
+"""Raised when an older ampedge could misread a newer bundle; every number up to this one stays loadable.
+
+2 added the healthy range of a feature, the calibration, the joint envelope and the thresholds.
+"""
 
 
 class Part(BaseModel):
     """Base of every part of the manifest: frozen, strict, no unknown field, only finite numbers."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False, defer_build=True)
+
+
+class NormalRange(Part):
+    """Where a feature lies in the normal state: the median of its training rows and the middle nine tenths."""
+
+    low: float
+    centre: float
+    high: float
 
 
 class Feature(Part):
@@ -26,6 +37,7 @@ class Feature(Part):
     mean: float
     std: float = Field(gt=0)
     quantiles: dict[str, float] = {}
+    normal: NormalRange | None = None
 
     @property
     def envelope(self) -> tuple[float, float]:
@@ -38,6 +50,17 @@ class Layer(Part):
 
     units: int = Field(ge=1, le=65536)
     activation: Literal["relu", "softmax"]
+
+
+class ClassEnvelope(Part):
+    """How the tags of one class belong together; see `ampedge.model.joint`.
+
+    Each component has its centre and the upper triangle of its whitening matrix, row by row, both scaled.
+    """
+
+    limit: float = Field(gt=0)
+    centres: list[list[float]] = Field(min_length=1)
+    whitenings: list[list[float]] = Field(min_length=1)
 
 
 class Golden(Part):
@@ -89,7 +112,7 @@ class TagSpec(Part):
 class Manifest(Part):
     """The whole of `manifest.json`."""
 
-    protocol: Literal[1]
+    protocol: Literal[1, 2]
     name: str = Field(min_length=1, max_length=64)
     version: str = Field(min_length=1, max_length=64)
     created: str
@@ -97,6 +120,9 @@ class Manifest(Part):
     normal_label: str
     features: list[Feature] = Field(min_length=1)
     layers: list[Layer] = Field(min_length=1)
+    temperature: float | None = Field(None, gt=0)  # by which the scores were divided: the last layer holds it
+    joint: list[ClassEnvelope] | None = None  # one for each class, in order
+    thresholds: dict[str, float] = {}  # probability from which a class is said, whatever the others have
     datamap: list[TagSpec]
     metrics: dict[str, Any]
     training: Training

@@ -6,6 +6,7 @@ import io
 import json
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -18,27 +19,31 @@ import numpy as np
 import ampedge
 from ampedge.model.bundle import HELD_OUT, WEIGHTS
 from ampedge.model.manifest import PROTOCOL
-from ampedge.model.network import Matrix, pack_weights
+from ampedge.model.network import pack_weights
+from ampedge.training.cost_picture import costs_png
 from ampedge.training.dataset import Dataset
 from ampedge.training.fit import Fitted
 from ampedge.training.golden import golden_rows
 from ampedge.training.picture import history_png
 from ampedge.training.quiet import quiet
-from ampedge.training.scaler import Scaler
+from ampedge.training.recipe import Learned
 from ampedge.training.settings import FitSettings
 from ampedge.training.split import Split
+from ampedge.training.thresholds import Trade
 from ampedge.wire import rfc3339
 
 KERAS_MODEL = "network.keras"
 HISTORY = "training_history.png"
+COSTS = "cost_curves.png"
 METRICS = "metrics.json"
 
 _QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
+_NORMAL = (0.05, 0.5, 0.95)
 
 
 @dataclass(frozen=True, slots=True)
 class Training:
-    """A finished training; `probabilities` are the edge runtime's for every row of `data`."""
+    """A finished training; `trades` has one for each class with a cost, measured on the rows of validation."""
 
     name: str
     normal_label: str
@@ -46,15 +51,14 @@ class Training:
     settings: FitSettings
     data: Dataset
     parts: Split
-    scaler: Scaler
-    fitted: Fitted
-    probabilities: Matrix
+    learned: Learned
+    trades: Sequence[Trade]
     metrics: dict[str, Any]
 
 
 def manifest(training: Training) -> dict[str, Any]:
     """All of `manifest.json` but the hashes of the files."""
-    data, settings = training.data, training.settings
+    data, settings, joint = training.data, training.settings, training.learned.joint
     return {
         "protocol": PROTOCOL,
         "name": training.name,
@@ -67,6 +71,9 @@ def manifest(training: Training) -> dict[str, Any]:
             *({"units": units, "activation": "relu"} for units in settings.layers),
             {"units": len(data.classes), "activation": "softmax"},
         ],
+        "temperature": training.learned.temperature,
+        "joint": None if joint is None else [of_class.model_dump() for of_class in joint],
+        "thresholds": {of_class.name: of_class.chosen for of_class in training.trades},
         "datamap": data.datamap.as_dicts(),
         "metrics": training.metrics,
         "training": {
@@ -77,13 +84,13 @@ def manifest(training: Training) -> dict[str, Any]:
             "settings": {
                 **asdict(settings),
                 "split": training.parts.method,
-                "epochs_run": len(training.fitted.history),
-                "kept_epoch": training.fitted.kept_epoch,
-                "averaged_epochs": training.fitted.averaged_epochs,
+                "epochs_run": len(training.learned.fitted.history),
+                "kept_epoch": training.learned.fitted.kept_epoch,
+                "averaged_epochs": training.learned.fitted.averaged_epochs,
             },
             "libraries": _libraries(),
         },
-        "golden": golden_rows(data, training.parts, training.probabilities),
+        "golden": golden_rows(data, training.parts, training.learned.probabilities),
     }
 
 
@@ -91,29 +98,33 @@ def files(training: Training) -> dict[str, bytes]:
     """The files of the bundle directory beside the manifest."""
     return {
         WEIGHTS: _weights(training),
-        KERAS_MODEL: _keras_model(training.fitted),
+        KERAS_MODEL: _keras_model(training.learned.fitted),
         HELD_OUT: _held_out(training),
-        HISTORY: history_png(training.fitted),
+        HISTORY: history_png(training.learned.fitted),
+        **({COSTS: costs_png(training.trades)} if training.trades else {}),
         METRICS: json.dumps(training.metrics, indent=1, ensure_ascii=False).encode(),
     }
 
 
 def _weights(training: Training) -> bytes:
-    return pack_weights(training.fitted.weights())
+    return pack_weights(training.learned.fitted.weights())
 
 
 def _features(training: Training) -> list[dict[str, Any]]:
     rows = training.data.values[training.parts.training]
     quantiles = np.quantile(rows, _QUANTILES, axis=0)
+    normal = rows[training.data.targets[training.parts.training] == training.data.classes.index(training.normal_label)]
+    low, centre, high = np.quantile(normal, _NORMAL, axis=0)
     return [
         {
             "name": tag.name,
             "unit": tag.unit,
             "minimum": float(rows[:, place].min()),
             "maximum": float(rows[:, place].max()),
-            "mean": float(training.scaler.mean[place]),
-            "std": float(training.scaler.std[place]),
+            "mean": float(training.learned.scaler.mean[place]),
+            "std": float(training.learned.scaler.std[place]),
             "quantiles": {f"{at:g}": float(found) for at, found in zip(_QUANTILES, quantiles[:, place], strict=True)},
+            "normal": {"low": float(low[place]), "centre": float(centre[place]), "high": float(high[place])},
         }
         for place, tag in enumerate(training.data.datamap.tags)
     ]

@@ -56,6 +56,12 @@ class Fitted:
         """Kernel and bias of each layer in order."""
         return [(layer.kernel.numpy(), layer.bias.numpy()) for layer in self.model.layers]
 
+    def divide_scores(self, divisor: float) -> None:
+        """Calibrate: what the softmax gets is divided, by dividing the weights of the layer that makes it."""
+        layer = self.model.layers[-1]
+        layer.kernel.assign(layer.kernel / divisor)
+        layer.bias.assign(layer.bias / divisor)
+
     def probabilities(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
         """(rows, features), scaled, to (rows, classes)."""
         found: NDArray[np.float32] = self.model(inputs).numpy()

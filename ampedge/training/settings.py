@@ -3,14 +3,16 @@
 import csv
 import math
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from ampedge.errors import UsageError
+from ampedge.table import number
 
 _LARGEST_LAYER = 1024
 _MOST_LAYERS = 8
 _LARGEST_SEED = 2**32 - 1
+_SMALLEST_COST, _LARGEST_COST = 0.001, 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +20,7 @@ class FitSettings:
     """The network and how it is fitted.
 
     `patience` is the number of epochs without a better validation loss after which the fit stops and goes
-    back to the best weights; 0 runs all epochs.
+    back to the best weights; 0 runs all epochs.  `costs` says for a class what a miss costs in false alarms.
     """
 
     layers: Sequence[int] = (64, 32, 16)
@@ -28,6 +30,7 @@ class FitSettings:
     patience: int = 0
     class_weight: str = "none"
     seed: int = 42
+    costs: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not 1 <= len(self.layers) <= _MOST_LAYERS or not all(1 <= units <= _LARGEST_LAYER for units in self.layers):
@@ -99,6 +102,23 @@ def parsed_names(option: str, text: str) -> tuple[str, ...]:
     if not names or not all(names):
         raise UsageError(f"{option} {text!r}: a name is empty.", f"Name columns as in {option} speed,torque.")
     return names
+
+
+def parsed_costs(texts: Iterable[str]) -> dict[str, float]:
+    """What a miss of each class costs, in texts like failsoon=50."""
+    found = {}
+    for text in texts:
+        name, _, cost = text.rpartition("=")
+        value = number(cost)
+        if not name.strip() or value is None or not _SMALLEST_COST <= value <= _LARGEST_COST:
+            raise UsageError(
+                f"--cost {text!r}: it is a class, '=' and a number from {_SMALLEST_COST:g} to {_LARGEST_COST:g}.",
+                "Say what a miss costs in false alarms, as in --cost failsoon=50.",
+            )
+        if name.strip() in found:
+            raise UsageError(f"--cost names {name.strip()!r} twice.", "Give one cost for each class.")
+        found[name.strip()] = value
+    return found
 
 
 def _check(option: str, value: int, low: int, high: int) -> None:

@@ -1,29 +1,30 @@
 """The recipe: from a table to a bundle, each step in its own module."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ampedge.config import Config
 from ampedge.errors import ConfigError, ModelRefusedError, UsageError, did_you_mean, missing_extra
 from ampedge.model.bundle import Bundle, check_destination, save_bundle
-from ampedge.model.network import DenseNetwork
 from ampedge.model.verdict import verdict
 from ampedge.table import read_table
 from ampedge.training.baselines import baselines
 from ampedge.training.checks import check
 from ampedge.training.contents import Training, files, manifest
 from ampedge.training.dataset import Dataset, dataset
-from ampedge.training.fit import Epoch, Part, fit, start
+from ampedge.training.fit import Epoch, Part, start
 from ampedge.training.labels import folded
 from ampedge.training.metrics import scores
-from ampedge.training.scaler import fitted_scaler
+from ampedge.training.recipe import Learned, learned
 from ampedge.training.settings import FitSettings, TableSettings
 from ampedge.training.split import Rows, split
+from ampedge.training.thresholds import known_costs, said, trade, traded
 
 _LIBRARIES = ("sklearn", "tensorflow", "keras", "matplotlib")
 _LONGEST_NAME = 64
@@ -95,51 +96,53 @@ def train(
     notes = (*data.notes, *check(data, table.features or ()), *parts.notes)
     for note in notes:
         watcher.note(note)
-    scaler = fitted_scaler(data, parts.training)
-    inputs = scaler.scaled(data.values)
-    training, validation = (Part(inputs[rows], data.targets[rows]) for rows in (parts.training, parts.validation))
+    costs = known_costs(fitting.costs, data.classes, normal_label)
 
     watcher.stage("Starting TensorFlow")
     start()
     watcher.stage("Training")
-    fitted = fit(
-        training,
-        validation,
-        classes=len(data.classes),
-        settings=fitting,
-        on_epoch=lambda epoch: watcher.epoch(epoch, fitting.epochs),
+    made = learned(
+        data, parts.training, parts.validation, fitting, on_epoch=lambda epoch: watcher.epoch(epoch, fitting.epochs)
     )
     watcher.stage("Judging it on the held-out rows")
-    runtime = DenseNetwork(scaler.mean.tolist(), scaler.std.tolist(), fitted.weights())
-    probabilities = runtime.probabilities(data.values)
-    said = probabilities.argmax(axis=1)
-    differing = int((fitted.probabilities(inputs[parts.test]).argmax(axis=1) != said[parts.test]).sum())
-    if differing:
-        raise ModelRefusedError(
-            f"Keras and the edge runtime disagree on {differing} held-out rows; nothing was written.",
-            "Train again with another --seed, and report this.",
+    inputs = made.scaler.scaled(data.values)
+    _agreed(made, inputs, parts.test)
+    trades = [
+        trade(
+            made.probabilities[parts.validation],
+            data.targets[parts.validation],
+            data.classes.index(name),
+            name=name,
+            cost=cost,
         )
-    simple = baselines(training, inputs[parts.test], class_weight=fitting.class_weight)
+        for name, cost in costs.items()
+    ]
+    places = said(made.probabilities, {data.classes.index(one.name): one.chosen for one in trades})
+    simple = baselines(
+        Part(inputs[parts.training], data.targets[parts.training]),
+        inputs[parts.test],
+        class_weight=fitting.class_weight,
+    )
     metrics = {
-        "test": _scores(data, parts.test, said[parts.test]),
-        "validation": _scores(data, parts.validation, said[parts.validation]),
-        "baselines": {baseline: _scores(data, parts.test, places) for baseline, places in simple.items()},
+        "test": _scores(data, parts.test, places[parts.test]),
+        "validation": _scores(data, parts.validation, places[parts.validation]),
+        "baselines": {baseline: _scores(data, parts.test, found) for baseline, found in simple.items()},
+        "costs": traded(trades, data.classes, data.targets[parts.test], made.probabilities[parts.test]),
     }
-    made = Training(
+    whole = Training(
         name=name,
         normal_label=normal_label,
         label=table.label,
-        settings=fitting,
+        settings=replace(fitting, costs=costs),
         data=data,
         parts=parts,
-        scaler=scaler,
-        fitted=fitted,
-        probabilities=probabilities,
+        learned=made,
+        trades=trades,
         metrics=metrics,
     )
     watcher.stage("Writing the model")
     try:
-        bundle = save_bundle(out, manifest(made), files(made))
+        bundle = save_bundle(out, manifest(whole), files(whole))
     except OSError as error:
         raise UsageError(f"{out} cannot be written: {error.strerror}.", _ELSEWHERE) from error
     return Trained(bundle, notes, metrics, verdict(metrics["test"], metrics["baselines"]))
@@ -157,6 +160,18 @@ def _check_place(out: Path) -> None:
     place = next(folder for folder in out.absolute().parents if folder.exists())
     if not place.is_dir() or not os.access(place, os.W_OK):
         raise UsageError(f"{out} cannot be written: {place} is no directory to write to.", _ELSEWHERE)
+
+
+def _agreed(made: Learned, inputs: NDArray[np.float32], rows: Rows) -> None:
+    """Raise ModelRefusedError where Keras does not say what the edge says."""
+    differing = int(
+        (made.fitted.probabilities(inputs[rows]).argmax(axis=1) != made.probabilities[rows].argmax(1)).sum()
+    )
+    if differing:
+        raise ModelRefusedError(
+            f"Keras and the edge runtime disagree on {differing} held-out rows; nothing was written.",
+            "Train again with another --seed, and report this.",
+        )
 
 
 def _scores(data: Dataset, rows: Rows, said: Rows) -> dict[str, Any]:

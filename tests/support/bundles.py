@@ -10,6 +10,7 @@ import numpy as np
 
 from ampedge.datamap import DataMap, laid_out
 from ampedge.model.bundle import HELD_OUT, WEIGHTS, Bundle, save_bundle
+from ampedge.model.manifest import PROTOCOL, ClassEnvelope
 from ampedge.model.network import DenseNetwork, Matrix, pack_weights
 
 Layers = list[tuple[np.ndarray, np.ndarray]]
@@ -55,6 +56,8 @@ def make_bundle(
     data_sha256: str = "0" * 64,
     name: str = "tiny",
     candidates: Sequence[Sequence[float]] | None = None,
+    joint: Sequence[ClassEnvelope] | None = None,
+    thresholds: Mapping[str, float] | None = None,
 ) -> Bundle:
     """A bundle directory; `rows` are (values, label) of heldout.csv, which is left out without any.
 
@@ -76,7 +79,7 @@ def make_bundle(
                 {"values": values[row].tolist(), "probabilities": found[row].tolist(), "class_name": class_name}
             )
     manifest = {
-        "protocol": 1,
+        "protocol": PROTOCOL,
         "name": name,
         "version": "1",
         "created": datetime(2026, 1, 1, tzinfo=UTC).isoformat(),
@@ -101,6 +104,8 @@ def make_bundle(
             "libraries": {},
         },
         "golden": golden,
+        "joint": None if joint is None else [of_class.model_dump() for of_class in joint],
+        "thresholds": dict(thresholds or {}),
     }
     files = {WEIGHTS: pack_weights(layers)}
     if rows:

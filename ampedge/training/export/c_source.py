@@ -6,9 +6,11 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from string import Template
 
+import numpy as np
+
 from ampedge.modbus.codec import with_held_ends
 from ampedge.model.bundle import Bundle
-from ampedge.model.manifest import Feature
+from ampedge.model.manifest import ClassEnvelope, Feature
 from ampedge.model.network import DenseNetwork
 from ampedge.records import UNKNOWN
 from ampedge.settings import DecisionSection
@@ -27,6 +29,7 @@ def header(bundle: Bundle, file_name: str) -> str:
     widths = [len(manifest.features), *(layer.units for layer in manifest.layers)]
     even, odd = max(widths[::2]), max(widths[1::2])
     weights = sum(part.size for layer in network.layers for part in layer)
+    numbers = [row for one in manifest.joint or () for rows in (one.centres, one.whitenings) for row in rows]
     return _HEADER.substitute(
         p=name,
         P=name.upper(),
@@ -36,8 +39,8 @@ def header(bundle: Bundle, file_name: str) -> str:
         version_text=literal(manifest.version),
         sha256=bundle.identity,
         file=file_name,
-        constants_kb=f"{(4 * weights + 32 * widths[0]) / 1000:.1f}",
-        stack_bytes=4 * (even + odd) + 8 * widths[-1],
+        constants_kb=f"{(4 * (weights + sum(map(len, numbers))) + 32 * widths[0] + 20 * widths[-1]) / 1000:.1f}",
+        stack_bytes=max(4 * (even + odd), 8 * widths[0]) + 8 * widths[-1],
         example="\n".join(_example(bundle)),
         features=widths[0],
         classes=widths[-1],
@@ -45,6 +48,9 @@ def header(bundle: Bundle, file_name: str) -> str:
         unknown=literal(UNKNOWN),
         names=",\n".join(f"    {literal(known)}" for known in manifest.classes),
         table=",\n".join(_table(bundle)),
+        thresholds=", ".join(repr(manifest.thresholds.get(known, 0.0)) for known in manifest.classes),
+        joint="" if manifest.joint is None else "\n".join(_joint(name, manifest.joint)),
+        compared="" if manifest.joint is None else _COMPARED.substitute(p=name, P=name.upper()),
         weights="\n".join(_weights(name, network)),
         even=even,
         odd=odd,
@@ -113,6 +119,26 @@ def _weights(name: str, network: DenseNetwork) -> Iterator[str]:
             yield "};"
 
 
+def _joint(name: str, joint: Sequence[ClassEnvelope]) -> Iterator[str]:
+    """What the tags of each class are like together, and the function that measures the distance from it."""
+    p = {"p": name, "P": name.upper()}
+    components = ", ".join(str(len(one.centres)) for one in joint)
+    yield "\n/* Of each class: how many components it has, and the distance from the nearest that is its limit. */"
+    yield f"static const int {name}_components[{p['P']}_CLASSES] = {{{components}}};"
+    yield f"static const double {name}_limits[{p['P']}_CLASSES] = {{{', '.join(repr(one.limit) for one in joint)}}};"
+    for kind, rows in (
+        ("centres", [row for one in joint for row in one.centres]),
+        ("whitenings", [row for one in joint for row in one.whitenings]),
+    ):
+        yield f"\nstatic const float {name}_{kind}[{len(rows)}][{len(rows[0])}] = {{"
+        for row in rows:
+            numbers = [f"{np.float32(number)!s}f" for number in row]
+            lines = [", ".join(numbers[at : at + _NUMBERS_A_LINE]) for at in range(0, len(numbers), _NUMBERS_A_LINE)]
+            yield "    {" + ",\n     ".join(lines) + "},"
+        yield "};"
+    yield _DISTANCE.substitute(p)
+
+
 def _calls(name: str, widths: Sequence[int]) -> Iterator[str]:
     """One call a layer; two buffers take turns."""
     flow, made = "even", "odd"
@@ -122,6 +148,37 @@ def _calls(name: str, widths: Sequence[int]) -> Iterator[str]:
         yield f"    {name}_layer({flow}, {sizes});"
         flow, made = made, flow
 
+
+_DISTANCE = Template("""
+/* How far the values are from the training rows of that class, by its number; beyond 1 they are none of it. */
+static inline double ${p}_distance(const double values[${P}_FEATURES], int of_class)
+{
+    double nearest = DBL_MAX;
+    int at, i, j, end = 0;
+    for (i = 0; i <= of_class; i++) {
+        end += ${p}_components[i];
+    }
+    for (at = end - ${p}_components[of_class]; at < end; at++) {
+        double white[${P}_FEATURES] = {0.0}, square = 0.0;
+        const float *whitening = ${p}_whitenings[at];
+        for (i = 0; i < ${P}_FEATURES; i++) {
+            const double scaled = (values[i] - ${p}_features[i][2]) / ${p}_features[i][3];
+            for (j = i; j < ${P}_FEATURES; j++) {
+                white[j] += (scaled - (double)${p}_centres[at][i]) * (double)*whitening++;
+            }
+        }
+        for (i = 0; i < ${P}_FEATURES; i++) {
+            square += white[i] * white[i];
+        }
+        nearest = square < nearest ? square : nearest;
+    }
+    return sqrt(nearest) / ${p}_limits[of_class];
+}""")
+
+_COMPARED = Template("""
+    if (!(${p}_distance(values, best) <= 1.0)) {
+        return ${P}_UNKNOWN;
+    }""")
 
 _HEADER = Template("""\
 /*
@@ -137,8 +194,9 @@ $example
  *
  * ${p}_label() gives the name of a class, ${p}_class() its number.
  * Both answer "unknown" (${P}_UNKNOWN) for a value that is NaN, infinite,
- * or far from all that the model was trained on, and where no class is as probable as
- * ${P}_MIN_CONFIDENCE, which you may define before this file is included.
+ * or far from all that the model was trained on, by itself or together with the others,
+ * and where no class is as probable as ${P}_MIN_CONFIDENCE, which you may define before
+ * this file is included.
  *
  * ${p}_probabilities() asks the network alone, however far the values are.
  *
@@ -146,7 +204,7 @@ $example
  * a value that stands still or jumps, a number that the device uses for "no value".
  *
  * This is C99, and C++ as well, for a double of 64 bits.
- * It calls exp() of <math.h> (where that is a library of its own: -lm).
+ * It calls exp() and sqrt() of <math.h> (where that is a library of its own: -lm).
  * It has $constants_kb kB of constants, takes about $stack_bytes bytes of stack,
  * allocates nothing and remembers nothing.
  */
@@ -180,6 +238,10 @@ $names
 static const double ${p}_features[${P}_FEATURES][4] = {
 $table
 };
+
+/* Of each class: the probability from which it is said, whatever the others have; 0 where it has none. */
+static const double ${p}_thresholds[${P}_CLASSES] = {$thresholds};
+$joint
 $weights
 
 static inline void ${p}_layer(
@@ -235,8 +297,8 @@ $calls
 /* The number of the class in ${p}_names, from 0; or ${P}_UNKNOWN. */
 static inline int ${p}_class(const double values[${P}_FEATURES])
 {
-    double probabilities[${P}_CLASSES];
-    int i, best = 0;
+    double probabilities[${P}_CLASSES], most = 0.0, least;
+    int i, best = ${P}_UNKNOWN;
     for (i = 0; i < ${P}_FEATURES; i++) {
         if (!(values[i] >= ${p}_features[i][0] && values[i] <= ${p}_features[i][1])) { /* NaN, too */
             return ${P}_UNKNOWN;
@@ -245,12 +307,20 @@ static inline int ${p}_class(const double values[${P}_FEATURES])
     if (!${p}_probabilities(values, probabilities)) {
         return ${P}_UNKNOWN;
     }
-    for (i = 1; i < ${P}_CLASSES; i++) {
-        if (probabilities[i] > probabilities[best]) {
+    for (i = 0; i < ${P}_CLASSES; i++) {
+        least = ${p}_thresholds[i];
+        if (least > 0.0 && probabilities[i] >= least && probabilities[i] / least > most) {
+            most = probabilities[i] / least;
             best = i;
         }
     }
-    return probabilities[best] < ${P}_MIN_CONFIDENCE ? ${P}_UNKNOWN : best;
+    for (i = 0; i < ${P}_CLASSES && most < 1.0; i++) {
+        if (${p}_thresholds[i] <= 0.0 && (best < 0 || probabilities[i] > probabilities[best])) {
+            best = i;
+        }
+    }$compared
+    least = ${p}_thresholds[best] > 0.0 ? ${p}_thresholds[best] : ${P}_MIN_CONFIDENCE;
+    return probabilities[best] < least ? ${P}_UNKNOWN : best;
 }
 
 /* The name of the class in UTF-8, or $unknown. */

@@ -1,0 +1,42 @@
+"""What a threshold trades, as a picture: misses against false alarms, and what both cost."""
+
+import io
+from collections.abc import Sequence
+
+from ampedge.training.quiet import quiet
+from ampedge.training.thresholds import Trade
+
+_COLOURS = {"together": "#1f2937", "misses": "#c62828", "false alarms": "#1d4ed8"}
+_LEAST = 1e-4
+
+
+def costs_png(trades: Sequence[Trade]) -> bytes:
+    """A panel for each class below each other; a line marks the threshold that is kept in the bundle."""
+    from matplotlib.figure import Figure
+
+    with quiet():  # fonts that lack a label's letters warn
+        figure = Figure(figsize=(8, 3.4 * len(trades)), dpi=120, layout="constrained")
+        for axes, of_class in zip(figure.subplots(len(trades), squeeze=False)[:, 0], trades, strict=True):
+            per_row = 1000 / of_class.rows
+            at = of_class.thresholds.clip(_LEAST, 1)
+            for name, costs in (
+                ("together", of_class.costs),
+                ("misses", of_class.cost * of_class.misses),
+                ("false alarms", of_class.false_alarms),
+            ):
+                style = "-" if name == "together" else "--"
+                axes.step(at, costs * per_row, style, where="pre", color=_COLOURS[name], label=name)
+            axes.axvline(of_class.chosen, color="#6b7280", linestyle=":", label=f"kept: {of_class.chosen:.3g}")
+            axes.set_xscale("log")
+            axes.set_xlim(_LEAST, 1)
+            axes.set_ylim(bottom=0)
+            title = axes.set_title(f"{of_class.name}: a miss costs {of_class.cost:g} false alarms")
+            title.set_parse_math(False)
+            axes.set_xlabel("probability from which it is said")
+            axes.set_ylabel("cost in 1000 rows")
+            axes.grid(color="#e5e7eb")
+            axes.spines[["top", "right"]].set_visible(False)
+            axes.legend(frameon=False)
+        picture = io.BytesIO()
+        figure.savefig(picture, format="png")
+        return picture.getvalue()

@@ -1,0 +1,61 @@
+"""What is learned from rows: scaling, network, calibration and envelope, the same for a training and for each fold."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from ampedge.model.manifest import ClassEnvelope
+from ampedge.model.network import DenseNetwork, Matrix
+from ampedge.training.calibration import temperature
+from ampedge.training.dataset import Dataset
+from ampedge.training.fit import Epoch, Fitted, Part, fit
+from ampedge.training.joint import joint, widened
+from ampedge.training.scaler import Scaler, fitted_scaler
+from ampedge.training.settings import FitSettings
+from ampedge.training.split import Rows
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """A network that is fitted and calibrated, and what the edge needs to know beside it.
+
+    `network` is the edge runtime, `probabilities` are its own for every row of the table; `joint` is None for too
+    many features.
+    """
+
+    scaler: Scaler
+    fitted: Fitted
+    temperature: float
+    joint: list[ClassEnvelope] | None
+    network: DenseNetwork
+    probabilities: Matrix
+
+
+def learned(
+    data: Dataset,
+    training: Rows,
+    validation: Rows,
+    settings: FitSettings,
+    on_epoch: Callable[[Epoch], None] = lambda _: None,
+) -> Learned:
+    """Fit the scaler and the network on `training`, calibrate on `validation`; `start()` has been called before."""
+    scaler = fitted_scaler(data, training)
+    inputs = scaler.scaled(data.values)
+    parts = [Part(inputs[rows], data.targets[rows]) for rows in (training, validation)]
+    fitted = fit(*parts, classes=len(data.classes), settings=settings, on_epoch=on_epoch)
+    divisor = temperature(_network(scaler, fitted).probabilities(data.values[validation]), data.targets[validation])
+    fitted.divide_scores(divisor)
+    network = _network(scaler, fitted)
+    probabilities = network.probabilities(data.values)
+    rows = np.concatenate([training, validation])
+    groups = None if data.groups is None else np.array(data.groups)[rows]
+    envelope = joint(inputs[rows].astype(np.float64), data.targets[rows], groups, len(data.classes))
+    if envelope is not None:
+        said = probabilities[validation].argmax(axis=1)
+        envelope = widened(envelope, inputs[validation].astype(np.float64), said)
+    return Learned(scaler, fitted, divisor, envelope, network, probabilities)
+
+
+def _network(scaler: Scaler, fitted: Fitted) -> DenseNetwork:
+    return DenseNetwork(scaler.mean.tolist(), scaler.std.tolist(), fitted.weights())

@@ -1,0 +1,106 @@
+"""From what a miss costs to the probability from which a class is said, and what that trades for what."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ampedge.decision import chosen
+from ampedge.errors import UsageError, did_you_mean
+from ampedge.model.network import Matrix
+from ampedge.training.labels import folded
+
+
+@dataclass(frozen=True, slots=True)
+class Trade:
+    """What each threshold of one class costs on the same rows; all arrays have one place for each threshold.
+
+    `cost` is that of one miss, in false alarms; `chosen` the threshold that follows from it.
+    """
+
+    name: str
+    cost: float
+    chosen: float
+    rows: int
+    thresholds: NDArray[np.float64]
+    misses: NDArray[np.int64]
+    false_alarms: NDArray[np.int64]
+
+    @property
+    def costs(self) -> NDArray[np.float64]:
+        """In false alarms, of all rows together."""
+        return np.asarray(self.cost * self.misses + self.false_alarms, dtype=np.float64)
+
+
+def known_costs(costs: Mapping[str, float], classes: Sequence[str], normal_label: str) -> dict[str, float]:
+    """The costs by the classes' own names; raises UsageError for a name that is no class or the normal state."""
+    names = {folded(name): name for name in classes}
+    found = {}
+    for name, cost in costs.items():
+        known = names.get(folded(name))
+        if known is None:
+            hint = did_you_mean(name, classes)
+            raise UsageError(
+                f"--cost: {name!r} is none of the classes {', '.join(classes)}" + (f"; {hint}" if hint else "."),
+                "Name a class as the table does.",
+            )
+        if known == normal_label:
+            raise UsageError(
+                f"--cost: {known!r} is the normal state; to miss it is the false alarm that the costs are counted in.",
+                "Give the costs of the other classes.",
+            )
+        found[known] = cost
+    return found
+
+
+def threshold(cost: float) -> float:
+    """The probability from which a false alarm is cheaper than a miss that costs `cost` false alarms.
+
+    With calibrated probabilities p, an alarm costs 1 - p and silence cost * p (C. Elkan, The Foundations of
+    Cost-Sensitive Learning, 2001).  It is not searched for on the rows: rare classes have too few of them.
+    """
+    return 1 / (1 + cost)
+
+
+def said(probabilities: Matrix, thresholds: Mapping[int, float]) -> NDArray[np.intp]:
+    """The place of the class that is said of each row, as the pipeline chooses it."""
+    return np.array([chosen(row, thresholds) for row in probabilities.tolist()], dtype=np.intp)
+
+
+def traded(
+    trades: Sequence[Trade], classes: Sequence[str], targets: NDArray[np.int32], probabilities: Matrix
+) -> dict[str, dict[str, Any]]:
+    """For each class with a cost: its threshold, and misses and false alarms with and without the thresholds."""
+    places = {classes.index(one.name): one for one in trades}
+    now = said(probabilities, {place: one.chosen for place, one in places.items()})
+    plain = said(probabilities, {})
+
+    def counts(found: NDArray[np.intp], place: int) -> dict[str, int]:
+        return {
+            "misses": int(((targets == place) & (found != place)).sum()),
+            "false_alarms": int(((targets != place) & (found == place)).sum()),
+        }
+
+    return {
+        one.name: {
+            "cost": one.cost,
+            "threshold": one.chosen,
+            "rows": int((targets == place).sum()),
+            **counts(now, place),
+            "without": counts(plain, place),
+        }
+        for place, one in places.items()
+    }
+
+
+def trade(probabilities: Matrix, targets: NDArray[np.int32], place: int, *, name: str, cost: float) -> Trade:
+    """Misses and false alarms of the class at `place`, said from each probability on that a row has, and from 1."""
+    of_class = targets == place
+    order = np.argsort(probabilities[:, place], kind="stable")
+    thresholds, first = np.unique(probabilities[order, place], return_index=True)
+    below = np.concatenate([[0], np.cumsum(of_class[order])])[first]
+    alarms = len(order) - first
+    hits = int(of_class.sum()) - below
+    return Trade(name, cost, threshold(cost), len(targets), thresholds, below, alarms - hits)
