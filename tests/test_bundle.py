@@ -274,7 +274,15 @@ def test_a_bundle_of_the_first_protocol_still_loads() -> None:
     assert Pipeline(bundle).run(Frame("amp", 0.0, PUBLISHED_WORDS)).label == "healthy"
 
 
-@pytest.mark.parametrize("protocol", [0, -1, 1.5, "1", None, [1], 1e400])
+@pytest.mark.parametrize("name", ["temperature", "joint", "thresholds", "normal"])
+def test_what_a_protocol_added_must_be_said(directory: Path, name: str) -> None:
+    reseal_directory(directory, lambda plain: (plain["features"][1] if name == "normal" else plain).pop(name))
+    assert f"{name} is missing" in refusal(directory).problem
+    reseal_directory(directory, lambda plain: plain.update(protocol=1))
+    load_bundle(directory)
+
+
+@pytest.mark.parametrize("protocol", [0, -1, True, 1.5, "1", None, [1], 1e400])
 def test_a_protocol_that_never_was_is_refused(directory: Path, protocol: object) -> None:
     reseal_directory(directory, lambda plain: plain.update(protocol=protocol))
     refusal(directory)

@@ -124,7 +124,8 @@ def test_install_writes_unit_config_model_and_secrets_and_starts_it(system: Fake
         0o600,
     ]
     assert mode(system.root / UNIT) == 0o644
-    for shown in ("amplifier: 127.0.0.1:5020, unit 1, every 1 s", "localhost:1883, topic amp/inference", "2026.11.23"):
+    version = load_bundle(shipped(BUNDLE)).manifest.version
+    for shown in ("amplifier: 127.0.0.1:5020, unit 1, every 1 s", "localhost:1883, topic amp/inference", version):
         assert shown in said
     assert "ampedge is active (running)." in out
     assert "starts at boot" in out

@@ -112,7 +112,7 @@ class TagSpec(Part):
 class Manifest(Part):
     """The whole of `manifest.json`."""
 
-    protocol: Literal[1, 2]
+    protocol: int = Field(ge=1, le=PROTOCOL)
     name: str = Field(min_length=1, max_length=64)
     version: str = Field(min_length=1, max_length=64)
     created: str
@@ -128,6 +128,16 @@ class Manifest(Part):
     training: Training
     golden: list[Golden] = Field(min_length=1)
     files: dict[str, str]
+
+    @model_validator(mode="after")
+    def _complete(self) -> "Manifest":
+        """What a protocol added may be null, where there is none of it, but must be said."""
+        if self.protocol > 1:
+            missing = [name for name in ("temperature", "joint", "thresholds") if name not in self.model_fields_set]
+            missing += ["normal" for feature in self.features if "normal" not in feature.model_fields_set]
+            if missing:
+                raise ValueError(f"{missing[0]} is missing")
+        return self
 
     @property
     def feature_names(self) -> list[str]:

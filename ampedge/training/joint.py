@@ -110,12 +110,15 @@ def _strays(rows: Matrix, groups: NDArray[np.str_] | None, most: int) -> NDArray
 
 
 def _seldom(distances: NDArray[np.float64], missed: float) -> float:
-    """The distance that a further row exceeds with a chance of `missed`; with too few rows to tell, the largest.
+    """The distance that a further row exceeds with a chance of `missed`.
 
-    The order statistic of split conformal prediction (V. Vovk et al., Algorithmic Learning in a Random World, 2005).
+    The order statistic of split conformal prediction (V. Vovk et al., Algorithmic Learning in a Random World, 2005);
+    with too few rows for that, the largest distance and a standard deviation more.
     """
     rank = int(np.ceil((len(distances) + 1) * (1 - missed)))
-    return float(np.sort(distances)[min(rank, len(distances)) - 1])
+    if rank > len(distances):
+        return float(distances.max() + distances.std())
+    return float(np.sort(distances)[rank - 1])
 
 
 def _short(number: float) -> float:

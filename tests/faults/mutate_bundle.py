@@ -30,6 +30,7 @@ from tests.support.keys import make_keys
 
 SEEDS = 100
 _FREE = ("quantiles", "max_step", "expect_change_s", "metrics", "settings")
+_NULLABLE = ("valid", "temperature", "joint", "normal")
 Files = dict[str, bytes]
 Plain = dict[str, Any]
 
@@ -187,7 +188,7 @@ def broken_fields(plain: Plain, weights: bytes, drawn: Random) -> bytes:
         case 0:
             del part[name]
         case 1:
-            part[name] = drawn.choice([None, [[]], {"": {"": 1}}, True]) if name != "valid" else 0
+            part[name] = drawn.choice([None, [[]], {"": {"": 1}}, True]) if name not in _NULLABLE else 0
         case 2:
             part[f"{name}_"] = part[name]
     return weights

@@ -86,7 +86,10 @@ def make_bundle(
         "classes": list(classes),
         "normal_label": classes[0],
         "features": [
-            {"name": tag.name, "unit": tag.unit, "minimum": m - 4 * s, "maximum": m + 4 * s, "mean": m, "std": s}
+            {
+                **{"name": tag.name, "unit": tag.unit, "mean": m, "std": s, "normal": None},
+                **{"minimum": m - 4 * s, "maximum": m + 4 * s},
+            }
             for tag, m, s in zip(datamap.tags, mean, std, strict=True)
         ],
         "layers": [
@@ -106,6 +109,7 @@ def make_bundle(
         "golden": golden,
         "joint": None if joint is None else [of_class.model_dump() for of_class in joint],
         "thresholds": dict(thresholds or {}),
+        "temperature": None,
     }
     files = {WEIGHTS: pack_weights(layers)}
     if rows:
