@@ -226,7 +226,23 @@ def test_accuracy_that_misleads_and_a_class_never_found_stand_before_everything_
     assert "Warning: It recognised no row of low: never rely on it there." in top
     assert "The network is no better than simpler means on these rows" in page.text
     assert "The weakest class is low: of its 6 rows it recognised none." in page.text
+    assert "A random forest" not in page.text
     assert "The rarest class among them, low, has 6 rows: each moves its recall by 0.167." in page.text
+
+
+def test_a_random_forest_that_is_better_is_shown(tiny: Bundle) -> None:
+    simple = {
+        name: scores(0.9, f1)
+        for name, f1 in (("random_forest", 0.97), ("majority_class", 0.3), ("logistic_regression", 0.8))
+    }
+    test = scores(0.9, 0.9, low=(1, 1, 1, 50), normal=(0.9, 0.9, 0.9, 50), high=(1, 1, 1, 50))
+    page = Page(with_metrics(tiny, {"test": test, "baselines": simple}))
+    assert page.tables[2] == [
+        ["", "this model", "random forest", "logistic regression", "always the commonest class"],
+        ["accuracy", "0.900", "0.900", "0.900", "0.900"],
+        ["macro-F1", "0.900", "0.970", "0.800", "0.300"],
+    ]
+    assert "A random forest is better on the same rows: macro-F1 0.970 against 0.900." in page.text
 
 
 @pytest.mark.parametrize(

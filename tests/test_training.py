@@ -228,7 +228,7 @@ def test_metrics_json_holds_the_figures_of_the_runtime(bundle: Bundle, wine: Dat
     metrics = json.loads((bundle.path / "metrics.json").read_text("utf-8"))
     assert metrics == bundle.manifest.metrics
     assert set(metrics) == {"test", "validation", "baselines", "costs"}
-    assert set(metrics["baselines"]) == {"majority_class", "logistic_regression"}
+    assert set(metrics["baselines"]) == {"majority_class", "logistic_regression", "random_forest"}
     values, labels = held_out(bundle, wine.classes)
     said = [wine.classes[place] for place in bundle.probabilities(values).argmax(axis=1)]
     test = metrics["test"]
@@ -240,14 +240,31 @@ def test_metrics_json_holds_the_figures_of_the_runtime(bundle: Bundle, wine: Dat
     }
     assert metrics["baselines"]["majority_class"]["per_class"]["class_1"]["recall"] == 1
     assert metrics["baselines"]["majority_class"]["accuracy"] == labels.count("class_1") / 27
-    assert metrics["baselines"]["logistic_regression"]["accuracy"] > 0.9
+    for learned in ("logistic_regression", "random_forest"):
+        assert metrics["baselines"][learned]["accuracy"] > 0.9
+        assert metrics["baselines"][learned]["per_class"].keys() == set(wine.classes)
 
 
 def test_the_baselines_learn_from_the_training_part() -> None:
     inputs = np.array([[-2], [-1], [1], [2], [3]], dtype=np.float32)
-    found = baselines(Part(inputs, np.array([0, 0, 1, 1, 1], dtype=np.int32)), inputs[:2], class_weight="none")
+    part = Part(inputs, np.array([0, 0, 1, 1, 1], dtype=np.int32))
+    found = baselines(part, inputs[:2], class_weight="none", seed=1)
     assert found["majority_class"].tolist() == [1, 1]
     assert found["logistic_regression"].tolist() == [0, 0]
+    assert found["random_forest"].tolist() == [0, 0]
+
+
+def test_the_forest_is_the_same_for_a_seed_and_minds_rare_classes_where_told() -> None:
+    drawn = np.random.RandomState(1)
+    inputs = drawn.normal(size=(300, 2)).astype(np.float32)
+    targets = (inputs[:, 0] + drawn.normal(size=300) > 1.6).astype(np.int32)
+
+    def rare(weighting: str, seed: int) -> list[int]:
+        return baselines(Part(inputs, targets), grid, class_weight=weighting, seed=seed)["random_forest"].tolist()
+
+    grid = drawn.normal(size=(200, 2)).astype(np.float32)
+    assert rare("none", 1) == rare("none", 1) != rare("none", 2)
+    assert rare("balanced", 1) != rare("none", 1)
 
 
 QUICK = {"layers": (4,), "epochs": 1}
@@ -344,7 +361,7 @@ def test_a_bad_name_is_refused(wine_csv: Path, tmp_path: Path) -> None:
 
 def scored(macro_f1: float, recalls: dict[str, float], support: int = 500) -> dict[str, object]:
     per_class = {name: {"recall": recall, "support": support} for name, recall in recalls.items()}
-    return {"macro_f1": macro_f1, "per_class": per_class}
+    return {"accuracy": 0.9, "macro_f1": macro_f1, "per_class": per_class}
 
 
 @pytest.mark.parametrize(
@@ -357,11 +374,20 @@ def scored(macro_f1: float, recalls: dict[str, float], support: int = 500) -> di
     ],
 )
 def test_the_verdict_is_plain(network: float, regression: float, sentence: str) -> None:
-    simple = {"logistic_regression": scored(regression, {}), "majority_class": scored(0.2, {})}
+    simple = {"logistic_regression": scored(regression, {}), "majority_class": {"accuracy": 0.5, "macro_f1": 0.2}}
     [said] = verdict(scored(network, {"a": 0.5}), simple)
     assert sentence in said
     assert ("no better" in verdict(scored(network, {"a": 0.5}, 10), simple)[0]) == (abs(network - regression) <= 0.2)
-    assert "no row of 'b'" in verdict(scored(network, {"a": 0.5, "b": 0.0}), simple)[1]
+    assert "no row of 'b'" in verdict(scored(network, {"a": 0.5, "b": 0.0}), simple)[0]
+
+
+@pytest.mark.parametrize(("forest", "is_better"), [(0.93, True), (0.91, False), (0.5, False)])
+def test_the_verdict_says_where_a_random_forest_is_better(forest: float, is_better: bool) -> None:
+    simple = {name: scored(0.5, {}) for name in ("logistic_regression", "majority_class")}
+    _, *more = verdict(scored(0.9, {"a": 0.9}), {**simple, "random_forest": scored(forest, {})})
+    assert [sentence.partition(" There")[0] for sentence in more] == (
+        [f"A random forest is better on the same rows: macro-F1 {forest:.3f} against 0.900."] if is_better else []
+    )
 
 
 # The command
@@ -458,12 +484,26 @@ def test_the_result_is_a_table_beside_the_baselines(
     settings, test = made.bundle.manifest.training.settings, made.metrics["test"]
     assert f"Stopped after epoch {settings['epochs_run']}; the weights are those of epoch" in text
     assert "Judged on 27 rows that training never saw (124 trained it, 27 steered it; stratified)." in text
-    regression = made.metrics["baselines"]["logistic_regression"]
+    columns = [test, *(made.metrics["baselines"][name] for name in ("random_forest", "logistic_regression"))]
     line = next(line for line in text.splitlines() if line.startswith("macro-F1"))
-    assert line.split()[1:3] == [f"{test['macro_f1']:.3f}", f"{regression['macro_f1']:.3f}"]
-    recall = test["per_class"]["class_0"]["recall"]
-    assert re.search(rf"recall of class_0 +9 +{recall:.3f} +{regression['per_class']['class_0']['recall']:.3f}", text)
+    assert line.split()[1:4] == [f"{column['macro_f1']:.3f}" for column in columns]
+    recalls = " +".join(f"{column['per_class']['class_0']['recall']:.3f}" for column in columns)
+    assert re.search(rf"recall of class_0 +9 +{recalls}", text)
     assert made.verdict[0] in text
+
+
+def test_what_must_not_be_missed_stands_first(
+    wine_csv: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = trained(wine_csv, tmp_path / "m", features=("ash",), epochs=1, learning_rate=1e-30)
+    show(made, as_json=False)
+    first = capsys.readouterr().out.splitlines()[0]
+    assert re.match(r"(Accuracy misleads here|It recognised no row of)", first)
+    assert first == made.verdict[0]
+    show(made, as_json=True)
+    document = json.loads(capsys.readouterr().out)
+    assert next(iter(document)) == "verdict"
+    assert document["verdict"] == made.verdict
 
 
 def read_all(terminal: int) -> str:
@@ -507,6 +547,16 @@ def test_hydraulic_pump(tmp_path: Path) -> None:
     assert len(made.bundle.manifest.features) == 8
     assert made.metrics["test"]["macro_f1"] >= 0.87
     assert made.verdict[0].startswith("The network earns its place")
+    assert made.verdict[1].startswith("A random forest is better on the same rows")
+
+
+def test_ai4i_begins_with_what_its_accuracy_hides(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    made = trained(real_data("ai4i2020_5class.csv"), tmp_path / "m", epochs=10)
+    show(made, as_json=False)
+    first, second, *_ = capsys.readouterr().out.splitlines()
+    assert first.startswith("Accuracy misleads here: always answering the commonest class reaches 0.967")
+    assert second.startswith("It recognised no row of ")
+    assert "'tool_wear'" in second
 
 
 def test_occupancy(tmp_path: Path) -> None:

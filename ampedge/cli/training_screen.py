@@ -13,12 +13,14 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 from rich.table import Table
 from rich.text import Text
 
+from ampedge.model.verdict import beside_others, cautions
+
 if TYPE_CHECKING:  # the bar is to stand before these have imported what they need
     from ampedge.training.fit import Epoch
     from ampedge.training.train import Trained
 
 _EPOCHS_A_LINE = 10
-_COLUMNS = ("rows", "network", "logistic\nregression", "commonest\nclass")
+_COLUMNS = ("rows", "network", "random\nforest", "logistic\nregression", "commonest\nclass")
 
 
 @contextmanager
@@ -99,6 +101,9 @@ def show(trained: "Trained", *, as_json: bool) -> None:
     console = Console(highlight=False)
     console.soft_wrap = not console.is_terminal
     manifest = trained.bundle.manifest
+    simple = trained.metrics["baselines"]
+    for sentence in cautions(trained.metrics["test"], simple["majority_class"]):
+        console.print(sentence, style="bold red", markup=False)
     rows, settings = manifest.training.rows, manifest.training.settings
     if settings["kept_epoch"] < settings["epochs_run"]:
         console.print(
@@ -111,7 +116,7 @@ def show(trained: "Trained", *, as_json: bool) -> None:
     )
     console.print(_comparison(trained), soft_wrap=False)
     console.print()
-    for sentence in trained.verdict:
+    for sentence in beside_others(trained.metrics["test"], simple):
         console.print(sentence, markup=False)
     for name, traded in trained.metrics["costs"].items():
         console.print(_traded(name, traded), markup=False)
@@ -142,7 +147,7 @@ def _figures(epoch: "Epoch") -> str:
 def _comparison(trained: "Trained") -> Table:
     """A row for each figure, a column for the network and each baseline."""
     test, simple = trained.metrics["test"], trained.metrics["baselines"]
-    judged = (test, simple["logistic_regression"], simple["majority_class"])
+    judged = (test, *(simple[name] for name in ("random_forest", "logistic_regression", "majority_class")))
     table = Table("", box=None, pad_edge=False)
     for title in _COLUMNS:
         table.add_column(title, justify="right")

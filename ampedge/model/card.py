@@ -13,11 +13,17 @@ from ampedge.model.bundle import Bundle
 from ampedge.model.figures import Scores, baselines, held_out_scores
 from ampedge.model.manifest import Manifest
 from ampedge.model.markdown import bullets, code, table
-from ampedge.model.verdict import compared, misleading, never_recognised
+from ampedge.model.verdict import beside_others, cautions
 from ampedge.records import UNKNOWN
 
 _UNKNOWN = code(UNKNOWN)
-_TITLES = {"logistic_regression": "logistic regression", "majority_class": "always the commonest class"}
+_TITLES = {
+    "random_forest": "random forest",
+    "logistic_regression": "logistic regression",
+    "majority_class": "always the commonest class",
+}
+_COMPARED = {"logistic_regression", "majority_class"}
+"""Which baselines there must be to judge; models from before there was a forest have just these."""
 
 
 def card(bundle: Bundle) -> str:
@@ -59,11 +65,8 @@ def _warnings(manifest: Manifest, scores: Scores | None) -> Iterator[str]:
         yield "**Warning:** This bundle holds no figures of held-out rows: how good the model is, it does not say."
         return
     commonest = baselines(manifest.metrics).get("majority_class")
-    found = (
-        commonest and misleading(scores.model_dump(), commonest.model_dump()),
-        never_recognised(scores.model_dump(), code),
-    )
-    yield from (f"**Warning:** {sentence}" for sentence in found if sentence)
+    found = cautions(scores.model_dump(), commonest and commonest.model_dump(), code)
+    yield from (f"**Warning:** {sentence}" for sentence in found)
 
 
 def _identity(bundle: Bundle) -> Iterator[str]:
@@ -168,8 +171,9 @@ def _figures(manifest: Manifest, scores: Scores | None) -> Iterator[str]:
         ],
         numbers=True,
     )
-    if simple.keys() == _TITLES.keys():
-        yield compared(scores.model_dump(), {name: found.model_dump() for name, found in simple.items()})
+    if simple.keys() >= _COMPARED:
+        others = {name: found.model_dump() for name, found in simple.items()}
+        yield "\n".join(beside_others(scores.model_dump(), others))
     else:
         yield "With which simpler means it was compared, the bundle does not say in full."
     yield table(

@@ -7,7 +7,7 @@ from pydantic import ConfigDict, Field, ValidationError, model_validator
 
 from ampedge.model.manifest import Part
 
-_BASELINES = ("logistic_regression", "majority_class")
+_BASELINES = ("random_forest", "logistic_regression", "majority_class")
 
 _Kind = TypeVar("_Kind", bound=Part)
 

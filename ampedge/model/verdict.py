@@ -16,9 +16,22 @@ _LOW_MACRO_F1 = 0.8
 
 
 def verdict(network: Mapping[str, Any], baselines: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """Whether the network earns its place, and what it never recognised."""
-    missed = never_recognised(network)
-    return [compared(network, baselines), *([] if missed is None else [missed])]
+    """First what a reader must not miss, then whether the network earns its place."""
+    return [*cautions(network, baselines["majority_class"]), *beside_others(network, baselines)]
+
+
+def cautions(
+    network: Mapping[str, Any], commonest: Mapping[str, Any] | None, quoted: Callable[[str], str] = repr
+) -> list[str]:
+    """What must stand before all figures: that accuracy misleads, and what was never recognised."""
+    found = (commonest and misleading(network, commonest), never_recognised(network, quoted))
+    return [sentence for sentence in found if sentence]
+
+
+def beside_others(network: Mapping[str, Any], baselines: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """How the network stands beside simpler means, and beside a random forest where that was tried and is better."""
+    outdone = beaten_by_forest(network, baselines)
+    return [compared(network, baselines), *([] if outdone is None else [outdone])]
 
 
 def compared(network: Mapping[str, Any], baselines: Mapping[str, Mapping[str, Any]]) -> str:
@@ -31,13 +44,29 @@ def compared(network: Mapping[str, Any], baselines: Mapping[str, Mapping[str, An
         ),
         key=lambda pair: pair[1],
     )
-    margin = max(_MARGIN, _ROWS / sum(figures["support"] for figures in network["per_class"].values()))
+    margin = _margin(network)
     figures = f"macro-F1 {mine:.3f} against {best:.3f} of {name}"
     if mine > best + margin:
         return f"The network earns its place: {figures}."
     if mine >= best - margin:
         return f"The network is no better than simpler means on these rows: {figures}."
     return f"The network does not earn its place: {figures}."
+
+
+def beaten_by_forest(network: Mapping[str, Any], baselines: Mapping[str, Mapping[str, Any]]) -> str | None:
+    """That a random forest finds more in the same rows; None where it was not tried or does not."""
+    forest = baselines.get("random_forest")
+    if forest is None or forest["macro_f1"] <= network["macro_f1"] + _margin(network):
+        return None
+    return (
+        f"A random forest is better on the same rows: macro-F1 {forest['macro_f1']:.3f} against "
+        f"{network['macro_f1']:.3f}. There is more in these columns than this network has learned; "
+        "more --epochs or larger --layers may find it."
+    )
+
+
+def _margin(network: Mapping[str, Any]) -> float:
+    return max(_MARGIN, _ROWS / sum(figures["support"] for figures in network["per_class"].values()))
 
 
 def never_recognised(network: Mapping[str, Any], quoted: Callable[[str], str] = repr) -> str | None:

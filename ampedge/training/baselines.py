@@ -1,5 +1,6 @@
-"""What a network has to beat: the commonest class, and a logistic regression on the same rows."""
+"""What a network has to beat on the same rows: the commonest class, a logistic regression and a random forest."""
 
+import os
 import warnings
 
 import numpy as np
@@ -8,21 +9,46 @@ from numpy.typing import NDArray
 from ampedge.training.fit import Part
 
 _ITERATIONS = 1000
+_TREES = 100
+_ROWS_A_TREE = 20_000
+"""Of more rows each tree is shown so many, drawn anew for each, so that a long table does not take minutes."""
+_MOST_JOBS = 4
 
 
-def baselines(training: Part, inputs: NDArray[np.float32], *, class_weight: str) -> dict[str, NDArray[np.intp]]:
+def baselines(
+    training: Part, inputs: NDArray[np.float32], *, class_weight: str, seed: int
+) -> dict[str, NDArray[np.intp]]:
     """The place of the class that each baseline gives to every row of `inputs` (scaled)."""
+    weights = "balanced" if class_weight == "balanced" else None
+    commonest = int(np.bincount(training.targets).argmax())
+    return {
+        "majority_class": np.full(len(inputs), commonest),
+        "logistic_regression": _regression(training, inputs, weights),
+        "random_forest": _forest(training, inputs, weights, seed),
+    }
+
+
+def _regression(training: Part, inputs: NDArray[np.float32], weights: str | None) -> NDArray[np.intp]:
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
 
-    commonest = int(np.bincount(training.targets).argmax())
-    regression = LogisticRegression(
-        max_iter=_ITERATIONS, class_weight="balanced" if class_weight == "balanced" else None
-    )
+    model = LogisticRegression(max_iter=_ITERATIONS, class_weight=weights)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # the last step is good enough to compare with
-        regression.fit(training.inputs.astype(np.float64), training.targets)
-    return {
-        "majority_class": np.full(len(inputs), commonest),
-        "logistic_regression": regression.predict(inputs.astype(np.float64)),
-    }
+        model.fit(training.inputs.astype(np.float64), training.targets)
+    found: NDArray[np.intp] = model.predict(inputs.astype(np.float64))
+    return found
+
+
+def _forest(training: Part, inputs: NDArray[np.float32], weights: str | None, seed: int) -> NDArray[np.intp]:
+    from sklearn.ensemble import RandomForestClassifier
+
+    model = RandomForestClassifier(
+        _TREES,
+        max_samples=min(_ROWS_A_TREE, len(training.targets)),
+        class_weight=weights,
+        random_state=seed,
+        n_jobs=min(_MOST_JOBS, os.cpu_count() or 1),
+    )
+    found: NDArray[np.intp] = model.fit(training.inputs, training.targets).predict(inputs)
+    return found

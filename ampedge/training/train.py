@@ -60,6 +60,7 @@ class Trained:
         """The result as JSON has it."""
         made = self.bundle.manifest
         return {
+            "verdict": self.verdict,
             "model": {"name": made.name, "version": made.version, "path": str(self.bundle.path)},
             "classes": made.classes,
             "features": made.feature_names,
@@ -67,7 +68,6 @@ class Trained:
             "rows": made.training.rows,
             "notes": list(self.notes),
             **self.metrics,
-            "verdict": self.verdict,
         }
 
 
@@ -122,6 +122,7 @@ def train(
         Part(inputs[parts.training], data.targets[parts.training]),
         inputs[parts.test],
         class_weight=fitting.class_weight,
+        seed=fitting.seed,
     )
     metrics = {
         "test": _scores(data, parts.test, places[parts.test]),
