@@ -2,8 +2,10 @@
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +18,11 @@ from ampedge.errors import DataError, GateError, InUseError, ModelRefusedError, 
 from ampedge.model.bundle import HELD_OUT, Bundle, load_bundle, pack_bundle
 from ampedge.table import read_table
 from ampedge.training.confusion_picture import confusion_png
-from ampedge.training.evaluation import Evaluation, evaluate, rows_to_score
+from ampedge.training.evaluation import Evaluation, evaluate
+from ampedge.training.judged_rows import rows_to_score
 from ampedge.training.labelled import labelled_rows
 from ampedge.training.metrics import confusion, scores
-from ampedge.training.report import page, write_report
+from ampedge.training.report import pictures, report, write_report
 from tests.support.bundles import centre_layers, make_bundle, table_text
 from tests.support.cli import run_cli
 
@@ -101,6 +104,29 @@ class TestFigures:
         assert found.scores["macro_f1"] == 1
         assert found.notes == ("No row is labelled 'warm'; macro-F1 is the mean over the other classes.",)
 
+    def test_rows_not_asked_about_are_missed_and_it_is_said(self, tmp_path: Path) -> None:
+        rows = [([0.0, 1.0], "cold"), ([99.0, 1.0], "warm"), ([20.0, 1.0], "warm")]
+        found = scored(tiny(tmp_path / "m", rows), datamap=DataMap((Tag("x0", 0, valid=(-50, 50)), Tag("x1", 4))))
+        assert found.notes == (
+            "1 row has a value of bad quality, about which the model is not asked: missed in every figure, and left "
+            "out of the curves and the calibration, which need probabilities.",
+        )
+        assert found.scores["per_class"]["warm"]["recall"] == 1 / 2
+        assert found.calibration is not None
+        assert found.calibration.accuracy == 1
+        assert found.wrong == 0
+
+    def test_the_worst_mistakes_are_rows_of_the_file(self, bundle: Bundle) -> None:
+        [worst] = scored(bundle).document()["mistakes"]["worst"]
+        assert worst.pop("confidence") == pytest.approx(1 / (1 + np.exp(-3.2)), rel=1e-4)
+        assert worst == {
+            "line": 5,
+            "values": {"x0": 2.0, "x1": 1.0},
+            "expected": "warm",
+            "got": "cold",
+            "published": "cold",
+        }
+
     def test_a_map_of_other_tags_is_refused(self, bundle: Bundle) -> None:
         with pytest.raises(ModelRefusedError, match="'x0'"):
             scored(bundle, datamap=DataMap((Tag("x9", 0), Tag("x1", 2))))
@@ -130,9 +156,8 @@ class TestWhatIsScored:
         bundle = tiny(tmp_path / "model", rows=(), data_sha256=hashlib.sha256(text.encode()).hexdigest())
         rows, what = rows_to_score(bundle, table(tmp_path, text))
         assert len(rows.rows) == 4
-        assert "Warning: the model was trained on most of these rows" in page(
-            evaluate(bundle, rows, scored=what), confusion_png([[1, 0, 0], [0, 1, 0]], CLASSES)
-        )
+        found = evaluate(bundle, rows, scored=what)
+        assert "Warning: the model was trained on most of these rows" in report(found, pictures(found))
 
     def test_the_training_table_with_rows_added_is_scored_with_a_warning(self, bundle: Bundle, tmp_path: Path) -> None:
         held_out = table_text(["x0", "x1"], ROWS)
@@ -201,20 +226,68 @@ class TestBadTables:
             evaluate(bundle, rows, scored=what, datamap=site)
 
 
+def with_metrics(bundle: Bundle, **f1: float) -> Bundle:
+    """The bundle with figures of its training: of the network, and of baselines."""
+    shares = {"precision": 0.8, "recall": 0.8, "f1": 0.8, "support": 100}
+    test = {"accuracy": 0.8, "macro_f1": f1.pop("network"), "per_class": dict.fromkeys(CLASSES, shares)}
+    simple = {name: {"accuracy": 0.5, "macro_f1": found} for name, found in f1.items()}
+    manifest = bundle.manifest.model_copy(update={"metrics": {"test": test, "baselines": simple}})
+    return replace(bundle, manifest=manifest)
+
+
+class TestBesideOthers:
+    def test_on_the_held_out_rows_with_the_figures_of_the_evaluation(self, bundle: Bundle) -> None:
+        """Its macro-F1 here is 0.733; 0.8 is what training had."""
+        full = with_metrics(bundle, network=0.8, majority_class=0.1, logistic_regression=0.2, random_forest=0.9)
+        found = scored(full)
+        assert found.rivals is not None
+        assert found.rivals.title == "On the same rows"
+        assert {name: one["macro_f1"] for name, one in found.rivals.figures.items()} == {
+            "network": pytest.approx(0.7333, abs=1e-4),
+            "random_forest": 0.9,
+            "logistic_regression": 0.2,
+            "majority_class": 0.1,
+        }
+        assert found.verdict == [
+            "The network earns its place: macro-F1 0.733 against 0.200 of the logistic regression."
+        ]
+        assert "random forest</td><td>0.500</td><td>0.900" in report(found, pictures(found))
+
+    def test_on_another_table_those_of_training_and_it_is_said(self, bundle: Bundle, tmp_path: Path) -> None:
+        full = with_metrics(bundle, network=0.6, majority_class=0.1, logistic_regression=0.2, random_forest=0.9)
+        rows, what = rows_to_score(full, table(tmp_path, "x0,x1,status\n1,1,cold\n"))
+        found = evaluate(full, rows, scored=what)
+        assert found.rivals is not None
+        assert found.rivals.title == "On the rows that its training held out, not on these"
+        assert found.document()["baselines"]["same_rows"] is False
+        assert found.document()["baselines"]["network"]["macro_f1"] == 0.6
+        assert found.verdict == [
+            f"On the rows that its training held out: {said}"
+            for said in (
+                "The network earns its place: macro-F1 0.600 against 0.200 of the logistic regression.",
+                "A random forest is better on the same rows: macro-F1 0.900 against 0.600. There is more in these "
+                "columns than this network has learned; other --layers or --epochs may find it.",
+            )
+        ]
+
+    def test_a_bundle_from_before_there_was_a_forest(self, bundle: Bundle) -> None:
+        found = scored(with_metrics(bundle, network=0.8, majority_class=0.1, logistic_regression=0.2))
+        assert found.rivals is not None
+        assert list(found.rivals.figures) == ["network", "logistic_regression", "majority_class"]
+        assert scored(bundle).rivals is None
+
+
 class TestReport:
-    def test_three_files_and_the_page_needs_no_network(self, bundle: Bundle, tmp_path: Path) -> None:
+    def test_its_files_and_that_the_page_needs_no_network(self, bundle: Bundle, tmp_path: Path) -> None:
         found = scored(bundle)
         write_report(found, tmp_path / "report")
-        assert sorted(file.name for file in (tmp_path / "report").iterdir()) == [
-            "confusion_matrix.png",
-            "report.html",
-            "report.json",
-        ]
-        assert (tmp_path / "report" / "confusion_matrix.png").read_bytes().startswith(b"\x89PNG")
+        drawn = ["calibration.png", "confusion_matrix.png", "curves.png"]
+        assert sorted(file.name for file in (tmp_path / "report").iterdir()) == [*drawn, "report.html", "report.json"]
+        assert all((tmp_path / "report" / name).read_bytes().startswith(b"\x89PNG") for name in drawn)
         assert json.loads((tmp_path / "report" / "report.json").read_text()) == json.loads(json.dumps(found.document()))
         html = (tmp_path / "report" / "report.html").read_text()
         assert not re.search(r"https?:|url\(|@import|<script|<link", html)
-        assert re.findall(r'src="([^,"]*)', html) == ["data:image/png;base64"]
+        assert re.findall(r'src="([^,"]*)', html) == ["data:image/png;base64"] * 3
         assert "held-out rows of data.csv" in html
         assert "0.750" in html
         assert "1 of 2 <q>warm</q> rows were called <q>cold</q>" in html
@@ -233,7 +306,8 @@ class TestReport:
             names=["<x>"],
             name="<i>model</i>",
         )
-        html = page(scored(made), b"\x89PNG" + bytes(20))
+        found = scored(made)
+        html = report(found, pictures(found))
         assert not re.search(r"<script|<x>|<i>model", html)
         assert "&lt;script&gt;alert(&#x27;&amp;&#x27;)&lt;/script&gt;" in html
         assert "&lt;x&gt;" in html
@@ -282,13 +356,19 @@ class TestCommand:
         blocker = tmp_path / "blocked" / "sitecustomize.py"
         blocker.parent.mkdir()
         blocker.write_text("import sys\nfor name in ('tensorflow', 'keras'): sys.modules[name] = None\n")
-        done = run_cli("evaluate", "--min-macro-f1", "0.9", cwd=tmp_path, env={"PYTHONPATH": str(blocker.parent)})
+        path = os.pathsep.join([str(blocker.parent), *filter(None, [os.environ.get("PYTHONPATH")])])
+        done = run_cli("evaluate", "--min-macro-f1", "0.9", cwd=tmp_path, env={"PYTHONPATH": path})
         assert done.returncode == 6, done.stderr
         assert "Using model (found here)." in done.stderr
         assert "Macro-F1 is 0.7333, below the limit of 0.9." in done.stderr
         assert "Traceback" not in done.stderr
-        assert "Accuracy 0.750, macro-F1 0.733  (always 'cold': 0.500, 0.333)" in done.stdout
-        assert re.search(r"warm +1.000 +0.500 +0.667 +2", done.stdout)
+        assert re.search(r"this model +0.750 \(0.30-0.95\) +0.733 \(0.33-1.00\)\n", done.stdout)
+        assert re.search(r"always 'cold' +0.500 +0.333 *\n", done.stdout)
+        assert re.search(
+            r"warm .* 1.000 \(0.21-1.00\) +0.500 \(0.09-0.91\) +0.667 \(.*\) +1.000 +1.000 +2", done.stdout
+        )
+        assert re.search(r"^5 +warm +cold +96\.0% +x0 2, x1 1", done.stdout, re.MULTILINE)
+        assert re.search(r"Expected calibration error 0\.\d{3} \(15 bins\)", done.stdout)
         assert re.search(r"warm +1 +1\n", done.stdout)
         assert "3 right, 1 wrong, 0 unknown" in done.stdout
         document = json.loads((tmp_path / "evaluation" / "report.json").read_text())
@@ -315,6 +395,46 @@ class TestCommand:
             self.run("t.csv", "--drop-bad-rows")
         with pytest.raises(DataError, match="not a number"):
             self.run("t.csv", "--label", "state")
+
+    def test_what_must_not_be_missed_stands_before_everything_else(self, tmp_path: Path) -> None:
+        rows = [*[([0.0, 1.0], "cold")] * 19, ([1.0, 1.0], "warm")]
+        tiny(tmp_path / "model", rows)
+        cautions = [
+            "Accuracy misleads here: always answering the commonest class reaches 0.950, this model 0.950; macro-F1, "
+            "in which every class counts the same, is 0.487.",
+            "It recognised no row of 'warm': never rely on it there. More rows of such a class help, or "
+            "--class-weight balanced.",
+        ]
+        assert self.run().splitlines()[:2] == cautions
+        document = json.loads(self.run("--json"))
+        assert next(iter(document)) == "verdict"
+        assert document["verdict"] == cautions
+        html = (tmp_path / "evaluation" / "report.html").read_text()
+        assert re.search(r"</h1>\s*<p class=\"warning\">Accuracy misleads here", html)
+
+    def test_each_group_is_judged_by_itself(self, tmp_path: Path) -> None:
+        (tmp_path / "runs.csv").write_text(
+            "rig,x0,x1,status\n<one>,0,1,cold\n<one>,20,1,warm\ntwo,0,1,cold\ntwo,1,1,warm\n"
+        )
+        shown = self.run("runs.csv", "--group", "rig")
+        assert "2 groups judged apart: mean macro-F1 0.667, median 0.667, from 0.333 (two) to 1.000." in shown
+        assert re.search(r"two +2 +2 +0.500 +0.333\n<one> +2 +2 +1.000 +1.000", shown)
+        assert "There are only 2 groups" in shown
+        assert "<td>&lt;one&gt;</td>" in (tmp_path / "evaluation" / "report.html").read_text()
+        document = json.loads(self.run("runs.csv", "--group", "rig", "--json"))
+        assert [(one["name"], one["macro_f1"]) for one in document["groups"]["each"]] == [
+            ("two", pytest.approx(1 / 3)),
+            ("<one>", 1),
+        ]
+        assert document["groups"]["unseen"] is None
+        assert json.loads(self.run("runs.csv", "--json"))["groups"] is None
+        with pytest.raises(DataError, match="'lab'"):
+            self.run("runs.csv", "--group", "lab")
+        with pytest.raises(DataError, match="do not say what they belong to in 'rig'"):
+            self.run("--group", "rig")
+        (tmp_path / "runs.csv").write_text("rig,x0,x1,status\n,0,1,cold\n")
+        with pytest.raises(DataError, match=r"line 2, column 'rig': there is no group"):
+            self.run("runs.csv", "--group", "rig")
 
     def test_the_config_gives_the_map_and_the_threshold(self) -> None:
         Path("site.toml").write_text(

@@ -27,8 +27,10 @@ from ampedge.table import number, read_table
 from ampedge.training import train as training
 from ampedge.training.baselines import baselines
 from ampedge.training.dataset import Dataset, dataset
+from ampedge.training.evaluation import evaluate
 from ampedge.training.fit import Epoch, Fitted, Part, class_weights, fit
 from ampedge.training.kept import LastEpochs
+from ampedge.training.labelled import held_out_rows
 from ampedge.training.quiet import import_keras, quiet
 from ampedge.training.settings import FitSettings, TableSettings
 from ampedge.training.split import split
@@ -200,6 +202,24 @@ def test_the_held_out_rows_are_the_test_part_to_the_last_digit(bundle: Bundle, w
     rows = split(wine, TableSettings(), 42).test
     assert (values == wine.values[rows]).all()
     assert labels == wine.names(rows)
+
+
+def test_the_group_of_each_held_out_row_stays_with_it(tmp_path: Path) -> None:
+    """A value of x says which of six runs it is of, 0 to 5, and half of each run is of either class."""
+    rows = [f"{run}.{n},run {run},{'ab'[n % 2]}" for run in range(6) for n in range(10)]
+    path = tmp_path / "data.csv"
+    path.write_text("\n".join(["x,rig,status", *rows]) + "\n", "utf-8")
+    made = trained(path, tmp_path / "m", group="rig", **QUICK).bundle
+    table = read_table(made.path / "heldout.csv")
+    assert table.columns == ("x", "rig", "status")
+    assert all(row.cells[1] == f"run {row.cells[0][0]}" for row in table.rows)
+    kept = held_out_rows(made)
+    assert kept is not None
+    assert {row.group for row in kept.rows} == {row.cells[1] for row in table.rows}
+    found = evaluate(made, kept, scored="").groups
+    assert found is not None
+    assert found.unseen is True
+    assert found.sentence().startswith("Training saw none of these groups.")
 
 
 def test_keras_and_the_edge_runtime_agree_on_every_held_out_row(bundle: Bundle, wine: Dataset) -> None:

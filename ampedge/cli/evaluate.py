@@ -1,28 +1,43 @@
 """`ampedge evaluate`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ampedge.cli import options
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ampedge.training.evaluation import Evaluation
+
 
 def evaluate(
-    data: Annotated[
-        Path | None,
-        typer.Argument(help="A table with the model's columns; without it, the held-out rows of the bundle directory."),
+    given: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="[MODEL] [OTHER] [DATA]",
+            help="A table with the model's columns; without it, the held-out rows of the bundle directory. "
+            "Two models, directories or .ampedge files, are compared on the same rows.",
+        ),
     ] = None,
     *,
     model: options.Model = None,
     label: Annotated[
         str | None, typer.Option("--label", help="Column of the labels; without it, the one of the training table.")
     ] = None,
+    group: Annotated[
+        str | None,
+        typer.Option(
+            "--group", help="Column of the experiment a row belongs to: judge each by itself, and the figures over all."
+        ),
+    ] = None,
     sep: options.Sep = None,
     decimal: options.Decimal = None,
     drop_bad_rows: options.DropBadRows = False,
     out: Annotated[
-        Path, typer.Option("--out", "-o", help="Directory for report.html, report.json and confusion_matrix.png.")
+        Path, typer.Option("--out", "-o", help="Directory for report.html, report.json and their pictures.")
     ] = Path("evaluation"),
     min_macro_f1: Annotated[
         float | None,
@@ -31,34 +46,46 @@ def evaluate(
     config_file: options.ConfigFile = None,
     as_json: options.Json = False,
 ) -> None:
-    """Score the model through the code that serve runs, and write a report."""
+    """Score a model, or compare two, through the code that serve runs, and write a report."""
     from functools import partial
 
     from rich.console import Console
     from rich.progress import track
 
     from ampedge.cli.evaluation_tables import show
-    from ampedge.errors import GateError
+    from ampedge.cli.judged import told_apart
+    from ampedge.errors import GateError, UsageError
     from ampedge.site_map import site_bundle
-    from ampedge.training import evaluation
+    from ampedge.training.evaluation import evaluate as run
+    from ampedge.training.judged_rows import rows_to_score
     from ampedge.training.report import PAGE, write_report
 
-    config = options.config_from(config_file, model=model)
-    bundle, which = site_bundle(config, insist=False)
+    models, data = told_apart(given or [], model)
+    config = options.config_from(config_file, model=str(models[0]) if models else model)
     messages = Console(stderr=True, soft_wrap=True, highlight=False)
-    messages.print(which, markup=False)
-    rows, scored = evaluation.rows_to_score(
-        bundle, data, label=label, sep=sep, decimal=decimal, drop_bad_rows=drop_bad_rows
-    )
-    found = evaluation.evaluate(
-        bundle,
-        rows,
-        scored=scored,
+    judge = partial(
+        run,
         datamap=config.datamap,
         min_confidence=config.settings.decision.min_confidence,
-        min_macro_f1=min_macro_f1,
         track=partial(track, description="Scoring", console=messages, transient=True, disable=not messages.is_terminal),
     )
+    read: dict[str, Any] = {
+        "label": label,
+        "group": group,
+        "sep": sep,
+        "decimal": decimal,
+        "drop_bad_rows": drop_bad_rows,
+    }
+    if len(models) == 2:
+        if min_macro_f1 is not None:
+            raise UsageError("--min-macro-f1 is a limit for one model, and two are given.", "Leave one of them away.")
+        _compare(models, data, read, judge, out=out, as_json=as_json)
+        messages.print(f"Report: {out / PAGE}", markup=False)
+        return
+    bundle, which = site_bundle(config, insist=False)
+    messages.print(which, markup=False)
+    rows, scored = rows_to_score(bundle, data, **read)
+    found = judge(bundle, rows, scored=scored, min_macro_f1=min_macro_f1)
     write_report(found, out)
     show(found, as_json=as_json)
     messages.print(f"Report: {out / PAGE}", markup=False)
@@ -67,3 +94,26 @@ def evaluate(
             f"Macro-F1 is {found.scores['macro_f1']:.4f}, below the limit of {min_macro_f1:g}.",
             f"Look at the worst classes in {out / PAGE}.",
         )
+
+
+def _compare(
+    models: list[Path],
+    data: Path | None,
+    read: dict[str, Any],
+    judge: "Callable[..., Evaluation]",
+    *,
+    out: Path,
+    as_json: bool,
+) -> None:
+    """Judge two models on the same rows, and say whether the difference is more than luck."""
+    from ampedge.cli.comparison_tables import show
+    from ampedge.model.bundle import load_bundle
+    from ampedge.training.comparison_report import write_comparison
+    from ampedge.training.judged_rows import rows_for_both
+    from ampedge.training.model_comparison import compare
+
+    first, second = map(load_bundle, models)
+    mine, its, scored = rows_for_both(first, second, data, **read)
+    comparison = compare(judge(first, mine, scored=scored), judge(second, its, scored=scored), mine.rows)
+    write_comparison(comparison, out)
+    show(comparison, as_json=as_json)

@@ -2,17 +2,26 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
+from ampedge.decision import in_percent
 from ampedge.training.evaluation import Evaluation
+from ampedge.training.groups import Groups
+from ampedge.training.intervals import figure
+from ampedge.training.rivals import TITLES
+from ampedge.training.worst import described
 
 _ANY_WIDTH = 10_000
 _CORNER = "class"
 _LEAST_ROOM = 12
+_FEW = 5
+_GAP = 2
+_FIGURE_OVER_INTERVAL = len("(0.00-0.00)")
 
 
 def show(evaluation: Evaluation, *, as_json: bool) -> None:
@@ -20,40 +29,102 @@ def show(evaluation: Evaluation, *, as_json: bool) -> None:
     if as_json:
         print(json.dumps(evaluation.document(), ensure_ascii=False))
         return
-    scores, baseline = evaluation.scores, evaluation.baseline
     console = Console(highlight=False, soft_wrap=True)
-    console.print(f"Scored on {evaluation.scored} ({evaluation.rows} rows).", markup=False)
+    say = partial(console.print, markup=False)
+    for caution in evaluation.cautions:
+        say(caution, style="bold red")
+    say(f"Scored on {evaluation.scored} ({evaluation.rows} rows).")
     for note in evaluation.notes:
-        console.print(note, style="bold red" if note.startswith("Warning") else "dim", markup=False)
-    console.print(
-        f"\nAccuracy {scores['accuracy']:.3f}, macro-F1 {scores['macro_f1']:.3f}  "
-        f"(always {baseline['class']!r}: {baseline['accuracy']:.3f}, {baseline['macro_f1']:.3f})\n",
-        markup=False,
-    )
-    console.print(_per_class(evaluation))
-    console.print("\nConfusion matrix: what the model says of the rows of each class")
-    console.print(_confusion(evaluation, console))
-    console.print()
+        say(note, style="bold red" if note.startswith("Warning") else "dim")
+    say()
+    say(_overall(evaluation))
+    for sentence in evaluation.rivals.sentences if evaluation.rivals else ():
+        say(sentence)
+    say()
+    say(_per_class(evaluation, console))
+    say(evaluation.intervals.method, style="dim")
+    say("\nConfusion matrix: what the model says of the rows of each class")
+    say(_confusion(evaluation, console))
+    if evaluation.worst:
+        say(f"\nThe surest of its {evaluation.wrong} mistakes, by the lines of {evaluation.path}")
+        say(_worst(evaluation, console))
+    say()
+    if evaluation.groups:
+        say(evaluation.groups.sentence())
+        say(_groups(evaluation.groups))
+        say()
+    if evaluation.calibration:
+        say(evaluation.calibration.sentence())
     published = evaluation.published
-    console.print(
-        f"Published: {published['right']} right, {published['wrong']} wrong, {published['unknown']} unknown.",
-        markup=False,
-    )
+    say(f"Published: {published['right']} right, {published['wrong']} wrong, {published['unknown']} unknown.")
     for title, reasons in (
         ("Why unknown", evaluation.unknown_reasons),
         ("Why not asked, counted as missed", evaluation.not_asked_reasons),
     ):
         if reasons:
-            console.print(f"{title}: {_counted(reasons)}", markup=False)
+            say(f"{title}: {_counted(reasons)}")
 
 
-def _per_class(evaluation: Evaluation) -> Table:
-    table = Table(_CORNER, box=None, pad_edge=False)
-    for name in ("precision", "recall", "F1", "rows"):
+def _overall(evaluation: Evaluation) -> Table:
+    """The model, and what was tried on the same rows."""
+    scores, sure = evaluation.scores, evaluation.intervals
+    table = Table("", box=None, pad_edge=False)
+    for name in ("accuracy", "macro-F1"):
+        table.add_column(name)
+    table.add_row(
+        "this model", figure(scores["accuracy"], sure.accuracy), figure(scores["macro_f1"], sure.macro_f1), style="bold"
+    )
+    if evaluation.rivals and evaluation.rivals.same_rows:
+        for name, found in evaluation.rivals.figures.items():
+            if name not in ("network", "majority_class"):
+                table.add_row(TITLES[name], figure(found["accuracy"]), figure(found["macro_f1"]))
+    baseline = evaluation.baseline
+    table.add_row(Text(f"always {baseline['class']!r}"), figure(baseline["accuracy"]), figure(baseline["macro_f1"]))
+    return table
+
+
+def _per_class(evaluation: Evaluation, console: Console) -> Table:
+    """The worst first; the areas are of the curves against all other classes."""
+    table = Table("worst first", "precision", "recall", "F1", box=None, pad_edge=False)
+    for name in ("ROC area", "PR area", "rows"):
         table.add_column(name, justify="right")
-    for name, one in evaluation.scores["per_class"].items():
-        figures = (f"{one[key]:.3f}" for key in ("precision", "recall", "f1"))
-        table.add_row(Text(name), *figures, str(one["support"]))
+    area = {one.name: (one.roc_area, one.average_precision) for one in evaluation.curves}
+    for name, one in evaluation.by_class():
+        sure = evaluation.intervals.per_class[name]
+        figures = (figure(one[key], sure[key], rows=one["support"]) for key in ("precision", "recall", "f1"))
+        below = (f"{number:.3f}" for number in area[name]) if name in area else ("", "")
+        table.add_row(Text(name), *figures, *below, str(one["support"]))
+    if _width(console, table) > console.width:
+        for column in table.columns[1:4]:
+            column.width = _FIGURE_OVER_INTERVAL
+    return table
+
+
+def _worst(evaluation: Evaluation, console: Console) -> Table:
+    """The first few, with as much of their values as there is room for."""
+    return _mistakes(evaluation, console.width - _width(console, _mistakes(evaluation, 0)) - _GAP)
+
+
+def _mistakes(evaluation: Evaluation, room: int) -> Table:
+    table = Table("line", "expected", "got", "confidence", box=None, pad_edge=False)
+    if room >= _LEAST_ROOM:
+        table.add_column("values", no_wrap=True)
+    for one in evaluation.worst[:_FEW]:
+        values = Text(", ".join(described(evaluation.bundle.manifest.features, one.values)))
+        values.truncate(room, overflow="ellipsis")
+        cells = (str(one.line), Text(one.expected), Text(one.got), in_percent(one.confidence), values)
+        table.add_row(*cells[: len(table.columns)])
+    return table
+
+
+def _groups(groups: Groups) -> Table:
+    """The worst few."""
+    table = Table("worst first", box=None, pad_edge=False)
+    for name in ("rows", "classes", "accuracy", "macro-F1"):
+        table.add_column(name, justify="right")
+    for group in groups.each[:_FEW]:
+        numbers = (str(group.rows), str(group.classes), f"{group.accuracy:.3f}", f"{group.macro_f1:.3f}")
+        table.add_row(Text(group.name), *numbers)
     return table
 
 

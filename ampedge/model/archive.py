@@ -10,6 +10,7 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Mapping
+from pathlib import Path
 
 from ampedge.errors import ModelRefusedError
 
@@ -21,6 +22,13 @@ _ENTRY = b"PK\x01\x02"
 _MOST_MEMBERS = 100
 _KINDS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _ERRORS = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, RuntimeError, ValueError, OverflowError)
+
+
+def is_archive(path: Path) -> bool:
+    """Whether the end of the file says so; whether it is whole is another matter."""
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - _COMMENT_SIZE))
+        return file.read().startswith(_COMMENT)
 
 
 def pack(files: Mapping[str, bytes]) -> bytes:

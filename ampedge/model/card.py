@@ -65,7 +65,7 @@ def _warnings(manifest: Manifest, scores: Scores | None) -> Iterator[str]:
         yield "**Warning:** This bundle holds no figures of held-out rows: how good the model is, it does not say."
         return
     commonest = baselines(manifest.metrics).get("majority_class")
-    found = cautions(scores.model_dump(), commonest and commonest.model_dump(), code)
+    found = cautions(scores.model_dump(), None if commonest is None else commonest.model_dump(), code)
     yield from (f"**Warning:** {sentence}" for sentence in found)
 
 

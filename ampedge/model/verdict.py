@@ -61,12 +61,13 @@ def beaten_by_forest(network: Mapping[str, Any], baselines: Mapping[str, Mapping
     return (
         f"A random forest is better on the same rows: macro-F1 {forest['macro_f1']:.3f} against "
         f"{network['macro_f1']:.3f}. There is more in these columns than this network has learned; "
-        "more --epochs or larger --layers may find it."
+        "other --layers or --epochs may find it."
     )
 
 
 def _margin(network: Mapping[str, Any]) -> float:
-    return max(_MARGIN, _ROWS / sum(figures["support"] for figures in network["per_class"].values()))
+    rows: int = sum(figures["support"] for figures in network["per_class"].values())
+    return max(_MARGIN, _ROWS / rows)
 
 
 def never_recognised(network: Mapping[str, Any], quoted: Callable[[str], str] = repr) -> str | None:

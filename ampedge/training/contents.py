@@ -48,6 +48,7 @@ class Training:
     name: str
     normal_label: str
     label: str
+    group: str | None
     settings: FitSettings
     data: Dataset
     parts: Split
@@ -149,13 +150,15 @@ def _keras_model(fitted: Fitted) -> bytes:
 
 
 def _held_out(training: Training) -> bytes:
-    """The test part as plain CSV: the features in their order with all their digits, then the label."""
-    rows = training.parts.test
+    """The test part as plain CSV: the features in their order with all their digits, the group, then the label."""
+    rows, data = training.parts.test, training.data
+    group = [] if training.group is None else [training.group]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*training.data.features, training.label])
-    for values, name in zip(training.data.values[rows].tolist(), training.data.names(rows), strict=True):
-        writer.writerow([*map(repr, values), name])
+    writer.writerow([*data.features, *group, training.label])
+    for row, values, name in zip(rows, data.values[rows].tolist(), data.names(rows), strict=True):
+        belongs = [] if data.groups is None else [data.groups[row]]
+        writer.writerow([*map(repr, values), *belongs, name])
     return text.getvalue().encode()
 
 

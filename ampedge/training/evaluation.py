@@ -1,9 +1,8 @@
 """How well a bundle labels rows, measured through the pipeline that `serve` runs."""
 
-import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,20 +11,21 @@ from ampedge.errors import DataError
 from ampedge.modbus.codec import encode
 from ampedge.modbus.plan import plan_reads
 from ampedge.model.bundle import Bundle
+from ampedge.model.verdict import cautions
 from ampedge.pipeline import Pipeline
 from ampedge.records import UNKNOWN, Frame, Record, Words
-from ampedge.table import read_table
-from ampedge.training.labelled import Labelled, LabelledRow, held_out_rows, labelled_rows
+from ampedge.training.answers import Answers, answers
+from ampedge.training.reliability import Calibration, calibration
+from ampedge.training.curves import Curves, areas, curves
+from ampedge.training.groups import Groups, groups
+from ampedge.training.intervals import Intervals, intervals
+from ampedge.training.labelled import Labelled, LabelledRow
 from ampedge.training.metrics import confusion, scores
+from ampedge.training.rivals import Rivals, rivals
+from ampedge.training.worst import Mistake, worst_mistakes
 
-_TRAINED_ON = (
-    "Warning: the model was trained on most of these rows, so the figures flatter it; the bundle directory "
-    "has the rows that were held out."
-)
-_ROWS_ADDED = (
-    "Warning: all rows that were held out of the training are among these. If this is the training table with rows "
-    "added, the model was trained on most of it, and the figures flatter it."
-)
+_APART = "groups of "
+"""How the split of a training that kept groups apart begins; see `ampedge.training.split`."""
 
 Track = Callable[[Iterable[LabelledRow]], Iterable[LabelledRow]]
 """Passes rows on and shows how many have gone by."""
@@ -39,21 +39,39 @@ class Evaluation:
     with a last column for rows that the model was not asked about.  `published` counts what the label would
     have been: right, wrong or unknown; `unknown_reasons` and `not_asked_reasons` count why, and a row may
     have several reasons.  `baseline` is the commonest class of these rows, given as the answer to every row.
+    `cautions` is what a reader must see before any figure.  `path` is the file in which the rows stand.
     `min_macro_f1` is the acceptance gate.
     """
 
     bundle: Bundle
     scored: str
+    path: Path
     notes: tuple[str, ...]
     min_confidence: float
-    rows: int
+    answers: Answers
     scores: dict[str, Any]
+    intervals: Intervals
     confusion: list[list[int]]
     baseline: dict[str, Any]
+    cautions: tuple[str, ...]
+    rivals: Rivals | None
+    curves: list[Curves]
+    calibration: Calibration | None
+    worst: tuple[Mistake, ...]
+    groups: Groups | None
     published: dict[str, int]
     unknown_reasons: dict[str, int]
     not_asked_reasons: dict[str, int]
     min_macro_f1: float | None = None
+
+    @property
+    def rows(self) -> int:
+        return len(self.answers.truth)
+
+    @property
+    def verdict(self) -> list[str]:
+        """What the figures say, in sentences: first what must not be missed."""
+        return [*self.cautions, *(self.rivals.sentences if self.rivals else ())]
 
     @property
     def passed(self) -> bool:
@@ -64,6 +82,15 @@ class Evaluation:
     def not_asked(self) -> int:
         """Rows that the model was not asked about because their quality was bad."""
         return sum(row[-1] for row in self.confusion)
+
+    @property
+    def wrong(self) -> int:
+        """Rows that the model gave another class."""
+        return int((self.answers.asked & (self.answers.said != self.answers.truth)).sum())
+
+    def by_class(self) -> list[tuple[str, dict[str, Any]]]:
+        """(class, its scores), the worst first; classes that do not occur come last."""
+        return sorted(self.scores["per_class"].items(), key=lambda item: (item[1]["support"] == 0, item[1]["f1"]))
 
     def mistakes(self) -> list[tuple[int, str, str | None]]:
         """(rows, class, what the model said or None for not asked), the commonest first."""
@@ -80,16 +107,27 @@ class Evaluation:
         """The evaluation as JSON has it."""
         manifest = self.bundle.manifest
         return {
+            "verdict": self.verdict,
             "model": {"name": manifest.name, "version": manifest.version, "path": str(self.bundle.path)},
             "scored": self.scored,
             "rows": self.rows,
             "notes": list(self.notes),
             **self.scores,
+            "intervals": self.intervals.document(),
             "min_macro_f1": self.min_macro_f1,
             "passed": self.passed,
             "baseline": self.baseline,
+            "baselines": self.rivals and self.rivals.document(),
             "classes": manifest.classes,
             "confusion": [row[:-1] for row in self.confusion],
+            "areas": areas(self.curves),
+            "calibration": self.calibration and self.calibration.document(),
+            "groups": self.groups and self.groups.document(),
+            "mistakes": {
+                "rows": self.wrong,
+                "file": str(self.path),
+                "worst": [mistake.document(manifest.feature_names) for mistake in self.worst],
+            },
             "not_asked": {"rows": self.not_asked, "reasons": self.not_asked_reasons},
             "published": {
                 **self.published,
@@ -97,36 +135,6 @@ class Evaluation:
                 "min_confidence": self.min_confidence,
             },
         }
-
-
-def rows_to_score(
-    bundle: Bundle,
-    data: Path | None,
-    *,
-    label: str | None = None,
-    sep: str | None = None,
-    decimal: str | None = None,
-    drop_bad_rows: bool = False,
-) -> tuple[Labelled, str]:
-    """(rows, what they are): the held-out rows where `data` is None or the table of the training, else all."""
-    training = bundle.manifest.training
-    trained_on = data is not None and _sha256(data) == training.data_sha256
-    if data is None or trained_on:
-        held_out = held_out_rows(bundle)
-        if held_out is not None:
-            return held_out, f"the held-out rows of {training.data}, which training never saw"
-        if data is None:
-            raise DataError(
-                f"{bundle.path} carries no held-out rows.",
-                "Give a table, as in `ampedge evaluate DATA.csv`, or the bundle directory with --model.",
-            )
-    table = read_table(data, sep=sep, decimal=decimal, drop_bad_rows=drop_bad_rows)
-    rows = labelled_rows(table, bundle, label=label or training.label, drop_bad_rows=drop_bad_rows)
-    if trained_on:
-        rows = replace(rows, notes=(*rows.notes, _TRAINED_ON))
-    elif _holds_more(rows, held_out_rows(bundle)):
-        rows = replace(rows, notes=(*rows.notes, _ROWS_ADDED))
-    return rows, f"all rows of {data}"
 
 
 def evaluate(
@@ -139,7 +147,7 @@ def evaluate(
     min_macro_f1: float | None = None,
     track: Track = iter,
 ) -> Evaluation:
-    """Encode every row into the registers of `datamap` (else the bundle's), run the pipeline, and count.
+    """Encode every row into the registers of `datamap` (else the bundle's), run the pipeline, and judge.
 
     Raises DataError with the line where a value does not fit its tag.
     """
@@ -152,15 +160,25 @@ def evaluate(
     unknown = [record for record in records if record.label == UNKNOWN]
     right = sum(record.label == name for record, name in zip(records, truth, strict=True))
     always = scores(truth, [commonest] * len(truth), classes)
+    found, counts = scores(truth, said, classes), confusion(truth, said, classes)
+    answered = answers(labelled.rows, records, classes)
     return Evaluation(
         bundle=bundle,
         scored=scored,
-        notes=(*labelled.notes, *_absent(classes, truth)),
+        path=labelled.path,
+        notes=(*labelled.notes, *_absent(classes, truth), *_not_asked(said)),
         min_confidence=min_confidence,
-        rows=len(truth),
-        scores=scores(truth, said, classes),
-        confusion=confusion(truth, said, classes),
+        answers=answered,
+        scores=found,
+        intervals=intervals(answered, counts),
+        confusion=counts,
         baseline={"class": commonest, "accuracy": always["accuracy"], "macro_f1": always["macro_f1"]},
+        cautions=tuple(cautions(found, always)),
+        rivals=rivals(bundle, found, held_out=labelled.held_out),
+        curves=curves(answered),
+        calibration=calibration(answered),
+        worst=worst_mistakes(labelled.rows, records),
+        groups=groups(answered, unseen=_unseen(bundle, labelled)),
         published={"right": right, "wrong": len(truth) - right - len(unknown), "unknown": len(unknown)},
         unknown_reasons=_reasons(unknown),
         not_asked_reasons=_reasons(record for record in records if record.class_name is None),
@@ -188,22 +206,23 @@ def _absent(classes: Sequence[str], truth: Sequence[str]) -> list[str]:
     return [f"No row is labelled {', '.join(absent)}; macro-F1 is the mean over the other classes."] if absent else []
 
 
+def _not_asked(said: Sequence[str | None]) -> list[str]:
+    count = said.count(None)
+    if not count:
+        return []
+    rows = "1 row has" if count == 1 else f"{count} rows have"
+    return [
+        f"{rows} a value of bad quality, about which the model is not asked: missed in every figure, and left out of "
+        "the curves and the calibration, which need probabilities."
+    ]
+
+
+def _unseen(bundle: Bundle, labelled: Labelled) -> bool | None:
+    """Whether training saw none of the groups; None where that is not known."""
+    if not labelled.held_out:
+        return None
+    return str(bundle.manifest.training.settings.get("split", "")).startswith(_APART)
+
+
 def _reasons(records: Iterable[Record]) -> dict[str, int]:
     return dict(Counter(str(reason) for record in records for reason in record.reasons).most_common())
-
-
-def _holds_more(rows: Labelled, held_out: Labelled | None) -> bool:
-    """Whether the rows are the held-out ones and others."""
-    if held_out is None:
-        return False
-    have = Counter((row.values, row.label) for row in rows.rows)
-    wanted = Counter((row.values, row.label) for row in held_out.rows)
-    return wanted < have
-
-
-def _sha256(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError:
-        return ""  # the table reader says what is wrong with it

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ampedge.errors import DataError, ModelRefusedError, did_you_mean
@@ -14,50 +14,73 @@ from ampedge.training.labels import folded
 
 @dataclass(frozen=True, slots=True)
 class LabelledRow:
-    """One row: its line in the file, its values in the order of the model's features, its class."""
+    """One row: its line in the file, its values in the order of the model's features, its class, its experiment."""
 
     line: int
     values: tuple[float, ...]
     label: str
+    group: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Labelled:
-    """The usable rows of a table; `notes` say what was recognised, respelled or dropped."""
+    """The usable rows of a table; `notes` say what was recognised, respelled or dropped.
+
+    `held_out` says that they are those which the model's training never saw.
+    """
 
     path: Path
     rows: list[LabelledRow]
     notes: tuple[str, ...] = ()
+    held_out: bool = False
 
 
-def held_out_rows(bundle: Bundle) -> Labelled | None:
-    """The rows that training never saw, None where the bundle does not have them; an altered file is refused."""
+def held_out_rows(bundle: Bundle, *, group: str | None = None) -> Labelled | None:
+    """The rows that training never saw, None where the bundle does not have them; an altered file is refused.
+
+    The column of the groups that training kept apart stands there, too; raises DataError where `group` is another.
+    """
     path = bundle.held_out()
     if path is None:
         return None
     bundle.extra(HELD_OUT)  # noqa: S610  (Django's, says the rule; ours checks the file's hash)
+    label = bundle.manifest.training.label
     try:
-        return labelled_rows(read_table(path, sep=",", decimal="."), bundle, label=bundle.manifest.training.label)
+        table = read_table(path, sep=",", decimal=".")
+        kept = next((name for name in table.columns if name not in (*bundle.manifest.feature_names, label)), None)
+        rows = labelled_rows(table, bundle, label=label, group=kept)
     except DataError as error:
         raise ModelRefusedError(f"{bundle.path}: {error.problem}", "Train the model again.") from error
+    if group not in (None, kept):
+        raise DataError(
+            f"The held-out rows of {bundle.path} do not say what they belong to in {group!r}.",
+            "Give a table that has the column, or train with --group, which keeps such groups apart.",
+        )
+    return replace(rows, held_out=True)
 
 
-def labelled_rows(table: Table, bundle: Bundle, *, label: str, drop_bad_rows: bool = False) -> Labelled:
+def labelled_rows(
+    table: Table, bundle: Bundle, *, label: str, group: str | None = None, drop_bad_rows: bool = False
+) -> Labelled:
     """The rows of any table that has the model's columns, plain or as in the published samples.
 
     Raises DataError with all missing columns, the first cell that is no number, or all labels that the model
     does not know.  `drop_bad_rows` leaves out rows with a bad cell or no label, and counts them in the notes.
+    `group` is the column of the experiment that a row belongs to.
     """
     features = bundle.manifest.feature_names
     _need_columns(table, [*features, label], bundle)
     columns = [value_column(table, name) for name in features]
     label_column = table.column(label)
+    group_column = None if group is None else table.column(group)
     spellings = _Spellings(bundle.manifest.classes)
     rows = []
     for row in table.rows:
         try:
             values = tuple(_number(table, row, column) for column in columns)
-            rows.append(LabelledRow(row.line, values, spellings.known(_label(table, row, label_column))))
+            name = spellings.known(_text(table, row, label_column, "label"))
+            belongs = None if group_column is None else _text(table, row, group_column, "group").strip()
+            rows.append(LabelledRow(row.line, values, name, belongs))
         except DataError:
             if not drop_bad_rows:
                 raise
@@ -67,7 +90,7 @@ def labelled_rows(table: Table, bundle: Bundle, *, label: str, drop_bad_rows: bo
     notes = [*table.notes, *spellings.notes()]
     if dropped := len(table.rows) - len(rows):
         notes.append(
-            f"{dropped} of {len(table.rows)} rows dropped for a cell that is no number or for want of a label."
+            f"{dropped} of {len(table.rows)} rows dropped for a cell that is no number or for want of a label or group."
         )
     return Labelled(table.path, rows, tuple(notes))
 
@@ -96,9 +119,9 @@ def _number(table: Table, row: Row, column: int) -> float:
     return value
 
 
-def _label(table: Table, row: Row, column: int) -> str:
+def _text(table: Table, row: Row, column: int, what: str) -> str:
     if not row.cells[column].strip():
-        raise _bad_cell(table, row, column, "there is no label")
+        raise _bad_cell(table, row, column, f"there is no {what}")
     return row.cells[column]
 
 

@@ -1,139 +1,140 @@
-"""The evaluation as one page of HTML that needs no network, beside its picture and its JSON."""
+"""The evaluation as one page of HTML that needs no network, beside its pictures and its JSON."""
 
-import base64
 import json
 from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
 from html import escape
 from pathlib import Path
 
+from ampedge.decision import in_percent
+from ampedge.training.reliability_picture import calibration_png
 from ampedge.training.confusion_picture import confusion_png
+from ampedge.training.curves_picture import curves_png
 from ampedge.training.destination import new_directory
 from ampedge.training.evaluation import Evaluation
+from ampedge.training.html import bar, card, cards, caution, heading, notes, page, paragraph, picture, table
+from ampedge.training.intervals import figure
+from ampedge.training.rivals import TITLES
+from ampedge.training.worst import described
 
 PAGE = "report.html"
-PICTURE = "confusion_matrix.png"
 DOCUMENT = "report.json"
+CONFUSION, CURVES, CALIBRATION = "confusion_matrix.png", "curves.png", "calibration.png"
+F1 = "f1.png"
+"""Of the comparison of two bundles, whose report takes the place of one of a single bundle, and the other way."""
 _MISTAKES = 5
-_SHRINK = 0.8
-"""Size of the picture on the page: its letters then match the text."""
-
-_STYLE = """
-:root { color-scheme: light; --ink: #1f2937; --soft: #6b7280; --line: #e5e7eb; --blue: #08519c;
-  --good: #2e7d32; --bad: #c62828; --none: #b0b7c3; }
-* { box-sizing: border-box; }
-body { margin: 0 auto; max-width: 60rem; padding: 2rem 1.25rem 3rem; color: var(--ink); background: #fff;
-  font: 16px/1.5 system-ui, sans-serif; }
-h1 { font-size: 1.6rem; margin: 0; overflow-wrap: anywhere; }
-h2 { font-size: 1.15rem; margin: 2.2rem 0 .6rem; }
-p { margin: .4rem 0; }
-.warning { color: var(--bad); font-weight: 600; }
-.soft, dt, th { color: var(--soft); }
-.cards { display: flex; flex-wrap: wrap; gap: 1rem; margin: 1.5rem 0; }
-.card { flex: 1 1 11rem; border: 1px solid var(--line); border-radius: .5rem; padding: .8rem 1rem; }
-.card b { display: block; font-size: 2rem; line-height: 1.2; font-variant-numeric: tabular-nums; }
-.passed { border-color: var(--good); } .passed b { color: var(--good); }
-.failed { border-color: var(--bad); } .failed b { color: var(--bad); }
-table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
-th, td { padding: .35rem .6rem; border-bottom: 1px solid var(--line); text-align: right; }
-th:first-child, td:first-child { text-align: left; overflow-wrap: anywhere; }
-th { font-weight: 500; }
-td:first-child { min-width: 8rem; }
-td.bar { width: 30%; text-align: left; }
-.bar i { display: block; height: .7rem; border-radius: .2rem; background: var(--blue); }
-.share { display: flex; height: 1.1rem; border-radius: .3rem; overflow: hidden; margin: .5rem 0; }
-.right { background: var(--good); } .wrong { background: var(--bad); } .unknown { background: var(--none); }
-.key { display: inline-block; width: .8rem; height: .8rem; border-radius: .15rem; margin: 0 .35rem 0 0; }
-img { width: 100%; height: auto; display: block; }
-dl { display: grid; grid-template-columns: max-content 1fr; gap: .2rem 1.2rem; margin: 0; }
-dd { margin: 0; overflow-wrap: anywhere; }
-@media (max-width: 36rem) { .bar { display: none; } dl { grid-template-columns: 1fr; } }
-"""
+_CALIBRATION = (
+    "Rows are put into 15 bins by the probability of their most probable class; the error is the mean distance between "
+    "that and the share of rows where it is right (Guo et al., On Calibration of Modern Neural Networks, 2017)."
+)
 
 
 def write_report(evaluation: Evaluation, out: Path) -> None:
-    """Write the picture, the page and the JSON into the directory `out`, all or nothing."""
-    picture = confusion_png(evaluation.confusion, evaluation.bundle.classes)
-    with new_directory(out, {PAGE, PICTURE, DOCUMENT}) as made:
-        (made / PICTURE).write_bytes(picture)
-        (made / PAGE).write_text(page(evaluation, picture), "utf-8")
+    """Write the pictures, the page and the JSON into the directory `out`, all or nothing."""
+    drawn = pictures(evaluation)
+    with new_report(out) as made:
+        for name, png in drawn.items():
+            (made / name).write_bytes(png)
+        (made / PAGE).write_text(report(evaluation, drawn), "utf-8")
         (made / DOCUMENT).write_text(json.dumps(evaluation.document(), indent=1, ensure_ascii=False), "utf-8")
 
 
-def page(evaluation: Evaluation, picture: bytes) -> str:
+def new_report(out: Path) -> AbstractContextManager[Path]:
+    """A temporary directory to fill, which becomes `out`; an older report there is replaced, nothing else."""
+    return new_directory(out, {PAGE, DOCUMENT, CONFUSION, CURVES, CALIBRATION, F1})
+
+
+def pictures(evaluation: Evaluation) -> dict[str, bytes]:
+    """Those that the rows give, by their file names."""
+    drawn = {CONFUSION: confusion_png(evaluation.confusion, evaluation.bundle.classes)}
+    if evaluation.curves:
+        drawn[CURVES] = curves_png(evaluation.curves)
+    if evaluation.calibration:
+        drawn[CALIBRATION] = calibration_png(evaluation.calibration)
+    return drawn
+
+
+def report(evaluation: Evaluation, drawn: Mapping[str, bytes]) -> str:
     """The whole page; every name in it is escaped."""
     manifest = evaluation.bundle.manifest
-    title = f"Evaluation of {escape(manifest.name)} {escape(manifest.version)}"
     parts = [
-        f"<h1>{title}</h1>",
+        *map(caution, evaluation.cautions),
         f"<p>Scored on {escape(evaluation.scored)} ({evaluation.rows} rows). Each row went through the code of "
         "<code>ampedge serve</code>: encoded to registers, decoded, checked, classified, decided.</p>",
-        *(f'<p class="{_tone(note)}">{escape(note)}</p>' for note in evaluation.notes),
+        *notes(evaluation.notes),
         _cards(evaluation),
-        "<h2>Each class</h2>",
+        *_rivals(evaluation),
+        heading("Each class"),
         _classes(evaluation),
+        *notes([evaluation.intervals.method, "The areas are those of the curves below."]),
+        *_groups(evaluation),
         *_mistakes(evaluation),
-        "<h2>Confusion matrix</h2>",
-        f'<img alt="Confusion matrix" style="max-width:min(100%,{_width(picture) * _SHRINK:.0f}px)" '
-        f'src="data:image/png;base64,{base64.b64encode(picture).decode()}">',
-        "<h2>What would be published</h2>",
+        heading("Confusion matrix"),
+        picture(drawn[CONFUSION], "Confusion matrix"),
+        *_worst(evaluation),
+        *_curves(drawn),
+        *_calibration(evaluation, drawn),
+        heading("What would be published"),
         *_published(evaluation),
-        "<h2>The model</h2>",
+        heading("The model"),
         _model(evaluation),
     ]
-    return (
-        f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>{title}</title>\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<style>{_STYLE}</style>\n</head>\n<body>\n" + "\n".join(parts) + "\n</body>\n</html>\n"
-    )
-
-
-def _tone(note: str) -> str:
-    return "warning" if note.startswith("Warning") else "soft"
-
-
-def _width(png: bytes) -> int:
-    """Pixels, from the picture's header."""
-    return int.from_bytes(png[16:20], "big")
+    return page(f"Evaluation of {manifest.name} {manifest.version}", parts)
 
 
 def _cards(evaluation: Evaluation) -> str:
-    scores, baseline = evaluation.scores, evaluation.baseline
-    always = f"always <q>{escape(baseline['class'])}</q>"
-    cards = [
-        ("", f"{scores['accuracy']:.3f}", "accuracy", f"{always}: {baseline['accuracy']:.3f}"),
-        ("", f"{scores['macro_f1']:.3f}", "macro-F1", f"{always}: {baseline['macro_f1']:.3f}"),
+    scores, baseline, sure = evaluation.scores, evaluation.baseline, evaluation.intervals
+    always = f"always “{baseline['class']}”"
+    made = [
+        card(name, f"{scores[key]:.3f}", (f"{between[0]:.3f} to {between[1]:.3f}; " if between else "") + beside)
+        for name, key, between, beside in (
+            ("accuracy", "accuracy", sure.accuracy, f"{always}: {baseline['accuracy']:.3f}"),
+            ("macro-F1", "macro_f1", sure.macro_f1, f"{always}: {baseline['macro_f1']:.3f}"),
+        )
     ]
     if evaluation.min_macro_f1 is not None:
         kind, word = ("passed", "passed") if evaluation.passed else ("failed", "not met")
-        cards.append((kind, word, "acceptance gate", f"macro-F1 of at least {evaluation.min_macro_f1:g}"))
-    return (
-        '<div class="cards">'
-        + "".join(
-            f'<div class="card {kind}"><span class="soft">{name}</span><b>{figure}</b>'
-            f'<span class="soft">{beside}</span></div>'
-            for kind, figure, name, beside in cards
-        )
-        + "</div>"
-    )
+        made.append(card("acceptance gate", word, f"macro-F1 of at least {evaluation.min_macro_f1:g}", kind))
+    return cards(made)
+
+
+def _rivals(evaluation: Evaluation) -> Iterable[str]:
+    found = evaluation.rivals
+    if found is None:
+        return
+    yield heading("Beside simpler means")
+    rows = [
+        (TITLES[name], f"{one['accuracy']:.3f}", f"{one['macro_f1']:.3f}", bar(one["macro_f1"]))
+        for name, one in found.figures.items()
+    ]
+    yield table((found.title, "accuracy", "macro-F1", ""), rows)
+    yield from map(paragraph, found.sentences)
 
 
 def _classes(evaluation: Evaluation) -> str:
     """The table of figures per class, the worst first."""
+    area = {one.name: (one.roc_area, one.average_precision) for one in evaluation.curves}
+    rows = []
+    for name, one in evaluation.by_class():
+        sure = evaluation.intervals.per_class[name]
+        figures = (figure(one[key], sure[key], rows=one["support"]) for key in ("precision", "recall", "f1"))
+        below = (f"{number:.3f}" for number in area[name]) if name in area else ("", "")
+        rows.append((name, str(one["support"]), *figures, *below, bar(one["f1"])))
+    return table(("class, worst first", "rows", "precision", "recall", "F1", "ROC area", "PR area", ""), rows)
+
+
+def _groups(evaluation: Evaluation) -> Iterable[str]:
+    found = evaluation.groups
+    if found is None:
+        return
+    yield heading("Each group by itself")
+    yield paragraph(found.sentence())
     rows = [
-        f"<tr><td>{escape(name)}</td><td>{one['support']}</td><td>{one['precision']:.3f}</td>"
-        f"<td>{one['recall']:.3f}</td><td>{one['f1']:.3f}</td>"
-        f'<td class="bar"><i style="width:{100 * one["f1"]:.1f}%"></i></td></tr>'
-        for name, one in sorted(evaluation.scores["per_class"].items(), key=_badness)
+        (one.name, str(one.rows), str(one.classes), f"{one.accuracy:.3f}", f"{one.macro_f1:.3f}", bar(one.macro_f1))
+        for one in found.each
     ]
-    return (
-        "<table><thead><tr><th>class, worst first</th><th>rows</th><th>precision</th><th>recall</th><th>F1</th>"
-        '<th class="bar"></th></tr></thead><tbody>' + "".join(rows) + "</tbody></table>"
-    )
-
-
-def _badness(item: tuple[str, dict[str, float]]) -> tuple[bool, float]:
-    """Sorts by F1, with classes that do not occur behind all others."""
-    return item[1]["support"] == 0, item[1]["f1"]
+    yield table(("group, worst first", "rows", "classes", "accuracy", "macro-F1", ""), rows)
+    yield paragraph("Macro-F1 of a group is over the classes that occur in it.", "soft")
 
 
 def _mistakes(evaluation: Evaluation) -> Iterable[str]:
@@ -145,7 +146,46 @@ def _mistakes(evaluation: Evaluation) -> Iterable[str]:
         + "</li>"
         for count, truth, said in evaluation.mistakes()[:_MISTAKES]
     ]
-    return ["<h2>Commonest mistakes</h2>", "<ul>", *lines, "</ul>"] if lines else []
+    return [heading("Commonest mistakes"), "<ul>", *lines, "</ul>"] if lines else []
+
+
+def _worst(evaluation: Evaluation) -> Iterable[str]:
+    """Single rows to look at."""
+    if not evaluation.worst:
+        return
+    yield heading("Surest mistakes")
+    of = f"the {len(evaluation.worst)} of {evaluation.wrong}" if len(evaluation.worst) < evaluation.wrong else "all"
+    yield paragraph(f"The rows that it got wrong and was surest of ({of}), by their lines in {evaluation.path}.")
+    features = evaluation.bundle.manifest.features
+    yield table(
+        ("line", "expected", "got", "confidence", "published", "values"),
+        [
+            (
+                str(one.line),
+                one.expected,
+                one.got,
+                in_percent(one.confidence),
+                one.published,
+                ", ".join(described(features, one.values)),
+            )
+            for one in evaluation.worst
+        ],
+        texts=True,
+    )
+
+
+def _curves(drawn: Mapping[str, bytes]) -> Iterable[str]:
+    if CURVES in drawn:
+        yield heading("Each class against all others, at every threshold")
+        yield picture(drawn[CURVES], "ROC and precision-recall curves")
+
+
+def _calibration(evaluation: Evaluation, drawn: Mapping[str, bytes]) -> Iterable[str]:
+    if evaluation.calibration:
+        yield heading("Is it right as often as it says?")
+        yield paragraph(evaluation.calibration.sentence())
+        yield picture(drawn[CALIBRATION], "Calibration curve")
+        yield paragraph(_CALIBRATION, "soft")
 
 
 def _published(evaluation: Evaluation) -> Iterable[str]:

@@ -134,6 +134,7 @@ def train(
         name=name,
         normal_label=normal_label,
         label=table.label,
+        group=table.group,
         settings=replace(fitting, costs=costs),
         data=data,
         parts=parts,

@@ -1,0 +1,65 @@
+"""Each class against all others, whatever the threshold: ROC and precision-recall curves with their areas."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ampedge.errors import missing_extra
+from ampedge.training.answers import Answers
+
+Points = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Curves:
+    """Of one class: points of both curves and the area below each.
+
+    The area of precision and recall is the average precision, which does not interpolate.
+    """
+
+    name: str
+    false_alarms: Points
+    found: Points
+    roc_area: float
+    recall: Points
+    precision: Points
+    average_precision: float
+    share: float
+
+
+def curves(answers: Answers) -> list[Curves]:
+    """Of each class that has rows and is not that of all rows; over the rows that the model was asked about."""
+    try:
+        from sklearn.metrics import auc, average_precision_score, precision_recall_curve, roc_curve
+    except ImportError as error:
+        raise missing_extra("Scoring a model", "train") from error
+    truth, probabilities = answers.truth[answers.asked], answers.probabilities[answers.asked]
+    made = []
+    for place, name in enumerate(answers.classes):
+        is_it = truth == place
+        if not is_it.any() or is_it.all():
+            continue
+        scores = probabilities[:, place]
+        false_alarms, found, _ = roc_curve(is_it, scores)
+        precision, recall, _ = precision_recall_curve(is_it, scores)
+        made.append(
+            Curves(
+                name=name,
+                false_alarms=false_alarms,
+                found=found,
+                roc_area=float(auc(false_alarms, found)),
+                recall=recall,
+                precision=precision,
+                average_precision=float(average_precision_score(is_it, scores)),
+                share=float(is_it.mean()),
+            )
+        )
+    return made
+
+
+def areas(of_classes: Sequence[Curves]) -> dict[str, dict[str, Any]]:
+    """The numbers, by class."""
+    return {one.name: {"roc_area": one.roc_area, "average_precision": one.average_precision} for one in of_classes}

@@ -1,0 +1,169 @@
+"""Which rows a bundle is judged on: those that training never saw, or a table that the user gives."""
+
+import hashlib
+from collections import Counter
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from ampedge.errors import DataError
+from ampedge.model.bundle import HELD_OUT, Bundle
+from ampedge.table import read_table
+from ampedge.training.labelled import Labelled, held_out_rows, labelled_rows
+
+_TRAINED_ON = (
+    "Warning: the model was trained on most of these rows, so the figures flatter it; the bundle directory "
+    "has the rows that were held out."
+)
+_ROWS_ADDED = (
+    "Warning: all rows that were held out of the training are among these. If this is the training table with rows "
+    "added, the model was trained on most of it, and the figures flatter it."
+)
+_GIVE_A_TABLE = "Give a table that neither was trained on, as in `ampedge evaluate MODEL OTHER DATA.csv`."
+
+
+def rows_to_score(
+    bundle: Bundle,
+    data: Path | None,
+    *,
+    label: str | None = None,
+    group: str | None = None,
+    sep: str | None = None,
+    decimal: str | None = None,
+    drop_bad_rows: bool = False,
+) -> tuple[Labelled, str]:
+    """(rows, what they are): the held-out rows where `data` is None or the table of the training, else all."""
+    training = bundle.manifest.training
+    trained_on = data is not None and _sha256(data) == training.data_sha256
+    if data is None or trained_on:
+        held_out = held_out_rows(bundle, group=group)
+        if held_out is not None:
+            return held_out, f"the held-out rows of {training.data}, which training never saw"
+        if data is None:
+            raise DataError(
+                f"{bundle.path} carries no held-out rows.",
+                "Give a table, as in `ampedge evaluate DATA.csv`, or the bundle directory with --model.",
+            )
+    table = read_table(data, sep=sep, decimal=decimal, drop_bad_rows=drop_bad_rows)
+    rows = labelled_rows(table, bundle, label=label or training.label, group=group, drop_bad_rows=drop_bad_rows)
+    if trained_on:
+        rows = replace(rows, notes=(*rows.notes, _TRAINED_ON))
+    elif _holds_more(bundle, rows, held_out_rows(bundle)):
+        rows = replace(rows, notes=(*rows.notes, _ROWS_ADDED))
+    return rows, f"all rows of {data}"
+
+
+def rows_for_both(
+    first: Bundle,
+    second: Bundle,
+    data: Path | None,
+    *,
+    label: str | None = None,
+    group: str | None = None,
+    sep: str | None = None,
+    decimal: str | None = None,
+    drop_bad_rows: bool = False,
+) -> tuple[Labelled, Labelled, str]:
+    """(rows for each, what they are): the same rows, those that one of the two held out or all of another table.
+
+    Raises DataError where no table is given and the other may have been trained on the held-out rows.
+    """
+    source, other = _holder(first, second, data)
+    if source is None or other is None:
+        if data is None:
+            raise DataError(f"Neither {first.path} nor {second.path} carries held-out rows.", _GIVE_A_TABLE)
+        read = partial(
+            rows_to_score,
+            label=label or first.manifest.training.label,
+            group=group,
+            sep=sep,
+            decimal=decimal,
+            drop_bad_rows=drop_bad_rows,
+        )
+        (mine, scored), (its, _) = (read(one, data) for one in (first, second))
+        mine, its = _in_common(_named(mine, first), _named(its, second))
+        return mine, its, scored
+    mine, scored = rows_to_score(source, None, group=group)
+    doubt = _doubt(source, other)
+    if doubt and data is None:
+        raise DataError(doubt, _GIVE_A_TABLE)
+    column = source.manifest.training.label
+    try:
+        its = labelled_rows(read_table(mine.path, sep=",", decimal="."), other, label=column)
+    except DataError as error:
+        raise DataError(error.problem, _GIVE_A_TABLE) from error
+    groups = [replace(row, group=own.group) for row, own in zip(its.rows, mine.rows, strict=True)]
+    its = replace(its, rows=groups, notes=(f"Warning: {doubt}",) if doubt else ())
+    return (mine, its, scored) if source is first else (its, mine, scored)
+
+
+def _holder(first: Bundle, second: Bundle, data: Path | None) -> tuple[Bundle | None, Bundle | None]:
+    """(the one whose held-out rows are meant, the other)."""
+    given = None if data is None else _sha256(data)
+    for source, other in ((first, second), (second, first)):
+        own = {None, source.manifest.training.data_sha256, source.manifest.files.get(HELD_OUT)}
+        if source.held_out() is not None and given in own:
+            return source, other
+    return None, None
+
+
+def _doubt(source: Bundle, other: Bundle) -> str | None:
+    """Why `other` may have been trained on the held-out rows of `source`; None where it was not."""
+    mine, its = source.manifest.training, other.manifest.training
+    if source.identity == other.identity:
+        return None
+    rows, held = held_out_rows(source), held_out_rows(other)
+    if rows is not None and held is not None:
+        names = [name for name in source.manifest.feature_names if name in other.manifest.feature_names]
+        if _counted(rows, source, names) <= _counted(held, other, names):
+            return None
+    alike = mine.data_sha256 == its.data_sha256
+    if alike and held is None and _split(source) == _split(other):
+        return None
+    if alike:
+        return f"{other.path} was trained on rows that {source.path} held out: the same table, split in another way."
+    return (
+        f"{other.path} may have been trained on rows that {source.path} held out: it comes from another table, "
+        f"{its.data}."
+    )
+
+
+def _split(bundle: Bundle) -> list[object]:
+    """What decides which rows of a table are held out."""
+    settings = bundle.manifest.training.settings
+    return [bundle.manifest.training.rows, settings.get("split"), settings.get("seed"), bundle.manifest.training.label]
+
+
+def _named(rows: Labelled, bundle: Bundle) -> Labelled:
+    """With warnings that say whose they are."""
+    notes = (note.replace("Warning: the model", f"Warning: {bundle.path}") for note in rows.notes)
+    return replace(rows, notes=tuple(notes))
+
+
+def _in_common(first: Labelled, second: Labelled) -> tuple[Labelled, Labelled]:
+    """The rows that both can use, where bad ones were dropped."""
+    lines = {row.line for row in first.rows} & {row.line for row in second.rows}
+    kept = [replace(one, rows=[row for row in one.rows if row.line in lines]) for one in (first, second)]
+    if not lines:
+        raise DataError(f"{first.path} has no row that both can use.", "Look at the columns that the models need.")
+    return kept[0], kept[1]
+
+
+def _holds_more(bundle: Bundle, rows: Labelled, held_out: Labelled | None) -> bool:
+    """Whether the rows are the held-out ones and others."""
+    names = bundle.manifest.feature_names
+    return held_out is not None and _counted(held_out, bundle, names) < _counted(rows, bundle, names)
+
+
+def _counted(rows: Labelled, bundle: Bundle, names: list[str]) -> Counter[tuple[float | str, ...]]:
+    """How often each row occurs, by the values of these features and the label."""
+    places = [bundle.manifest.feature_names.index(name) for name in names]
+    return Counter((*(row.values[place] for place in places), row.label) for row in rows.rows)
+
+
+def _sha256(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return ""  # the table reader says what is wrong with it
