@@ -9,14 +9,14 @@ from hypothesis import strategies as st
 
 from ampedge.records import Frame, Record
 from ampedge.training.answers import Answers, answers
-from ampedge.training.reliability import Calibration, calibration
-from ampedge.training.reliability_picture import calibration_png
 from ampedge.training.curves import curves
 from ampedge.training.curves_picture import curves_png
 from ampedge.training.groups import groups
 from ampedge.training.intervals import figure, intervals, wilson
 from ampedge.training.labelled import LabelledRow
 from ampedge.training.metrics import confusion, scores
+from ampedge.training.reliability import Calibration, calibration
+from ampedge.training.reliability_picture import calibration_png
 from ampedge.training.resampling import drawn, interval
 from ampedge.training.tallies import figured, kinds
 from ampedge.training.worst import described, worst_mistakes

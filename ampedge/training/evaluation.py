@@ -15,12 +15,12 @@ from ampedge.model.verdict import cautions
 from ampedge.pipeline import Pipeline
 from ampedge.records import UNKNOWN, Frame, Record, Words
 from ampedge.training.answers import Answers, answers
-from ampedge.training.reliability import Calibration, calibration
 from ampedge.training.curves import Curves, areas, curves
 from ampedge.training.groups import Groups, groups
 from ampedge.training.intervals import Intervals, intervals
 from ampedge.training.labelled import Labelled, LabelledRow
 from ampedge.training.metrics import confusion, scores
+from ampedge.training.reliability import Calibration, calibration
 from ampedge.training.rivals import Rivals, rivals
 from ampedge.training.worst import Mistake, worst_mistakes
 

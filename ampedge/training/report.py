@@ -7,13 +7,13 @@ from html import escape
 from pathlib import Path
 
 from ampedge.decision import in_percent
-from ampedge.training.reliability_picture import calibration_png
 from ampedge.training.confusion_picture import confusion_png
 from ampedge.training.curves_picture import curves_png
 from ampedge.training.destination import new_directory
 from ampedge.training.evaluation import Evaluation
 from ampedge.training.html import bar, card, cards, caution, heading, notes, page, paragraph, picture, table
 from ampedge.training.intervals import figure
+from ampedge.training.reliability_picture import calibration_png
 from ampedge.training.rivals import TITLES
 from ampedge.training.worst import described
 
@@ -194,10 +194,12 @@ def _published(evaluation: Evaluation) -> Iterable[str]:
         f'<span class="{kind}" style="width:{100 * count / evaluation.rows:.2f}%"></span>'
         for kind, count in counts.items()
     )
+    thresholds = evaluation.bundle.manifest.thresholds.items()
+    own = "".join(f" (<q>{escape(name)}</q>: its threshold, {least:.3g})" for name, least in thresholds)
     keys = " &emsp; ".join(f'<span class="key {kind}"></span>{count} {kind}' for kind, count in counts.items())
     yield (
         "<p>A class becomes the label only where the reading is good, like what the model was trained on, and "
-        f"given a probability of at least {evaluation.min_confidence:g}; else the label is <q>unknown</q>.</p>"
+        f"given a probability of at least {evaluation.min_confidence:g}{own}; else the label is <q>unknown</q>.</p>"
     )
     yield f'<div class="share">{bars}</div><p>{keys}</p>'
     yield from _counted("Why unknown", evaluation.unknown_reasons)
