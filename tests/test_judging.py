@@ -144,7 +144,19 @@ class TestCalibration:
         found = calibration(sure([0, 0, 0, 1], [[0.75, 0.25]] * 4))
         assert found is not None
         assert found.error == 0
-        assert "too sure" not in found.sentence()
+        assert found.sentence().endswith("right 0.750.")
+
+    @pytest.mark.parametrize(
+        ("right", "rows", "said"), [(80, 100, "too sure"), (8, 10, None), (1000, 1000, "not sure")]
+    )
+    def test_a_tendency_is_named_where_there_are_rows_enough_to_show_it(
+        self, right: int, rows: int, said: str | None
+    ) -> None:
+        """Of a confidence of 0.94: 80 of 100 may be 0.867 at most, 8 of 10 up to 0.943."""
+        found = calibration(sure([0] * right + [1] * (rows - right), [[0.94, 0.06]] * rows))
+        assert found is not None
+        assert (said is None) == found.sentence().endswith(f"right {right / rows:.3f}.")
+        assert said is None or said in found.sentence()
 
     def test_rows_not_asked_about_are_left_out(self) -> None:
         nothing = [float("nan")] * 2

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ampedge.training.answers import Answers
+from ampedge.training.intervals import wilson
 
 BINS = 15
 
@@ -45,12 +46,13 @@ class Calibration:
         }
 
     def sentence(self) -> str:
-        """For people."""
-        gap = self.confidence - self.accuracy
-        tends = "too sure" if gap > 0 else "not sure enough"
+        """For people; that it is too sure or not sure enough, only where the rows are enough to show it."""
+        rows = sum(one.rows for one in self.bins)
+        low, high = wilson(round(self.accuracy * rows), rows) or (0.0, 1.0)
+        tends = "too sure" if self.confidence > high else "not sure enough" if self.confidence < low else None
         return (
             f"Expected calibration error {self.error:.3f} ({BINS} bins): mean confidence {self.confidence:.3f}, "
-            f"right {self.accuracy:.3f}" + (f"; on the whole it is {tends}." if abs(gap) > self.error / 2 else ".")
+            f"right {self.accuracy:.3f}" + (f"; on the whole it is {tends}." if tends else ".")
         )
 
 
