@@ -22,11 +22,12 @@ from ampedge.training.evaluation import Evaluation, evaluate
 from ampedge.training.judged_rows import rows_to_score
 from ampedge.training.labelled import labelled_rows
 from ampedge.training.metrics import confusion, scores
-from ampedge.training.report import pictures, report, write_report
+from ampedge.training.report import CALIBRATION, CONFUSION, CURVES, report, write_report
 from tests.support.bundles import centre_layers, make_bundle, table_text
 from tests.support.cli import run_cli
 
 CLASSES = ("cold", "warm")
+BLANK = dict.fromkeys((CONFUSION, CURVES, CALIBRATION), b"\x89PNG" + bytes(20))
 ROWS = [([0.0, 1.0], "cold"), ([1.0, 1.0], "cold"), ([19.0, 1.0], "warm"), ([2.0, 1.0], "warm")]
 """By the nearest centre, 0 or 20: right, right, right, and a warm row that looks cold."""
 
@@ -157,7 +158,7 @@ class TestWhatIsScored:
         rows, what = rows_to_score(bundle, table(tmp_path, text))
         assert len(rows.rows) == 4
         found = evaluate(bundle, rows, scored=what)
-        assert "Warning: the model was trained on most of these rows" in report(found, pictures(found))
+        assert "Warning: the model was trained on most of these rows" in report(found, BLANK)
 
     def test_the_training_table_with_rows_added_is_scored_with_a_warning(self, bundle: Bundle, tmp_path: Path) -> None:
         held_out = table_text(["x0", "x1"], ROWS)
@@ -251,7 +252,7 @@ class TestBesideOthers:
         assert found.verdict == [
             "The network earns its place: macro-F1 0.733 against 0.200 of the logistic regression."
         ]
-        assert "random forest</td><td>0.500</td><td>0.900" in report(found, pictures(found))
+        assert "random forest</td><td>0.500</td><td>0.900" in report(found, BLANK)
 
     def test_on_another_table_those_of_training_and_it_is_said(self, bundle: Bundle, tmp_path: Path) -> None:
         full = with_metrics(bundle, network=0.6, majority_class=0.1, logistic_regression=0.2, random_forest=0.9)
@@ -307,11 +308,12 @@ class TestReport:
             name="<i>model</i>",
         )
         found = scored(made)
-        html = report(found, pictures(found))
+        html = report(found, BLANK)
         assert not re.search(r"<script|<x>|<i>model", html)
         assert "&lt;script&gt;alert(&#x27;&amp;&#x27;)&lt;/script&gt;" in html
         assert "&lt;x&gt;" in html
 
+    @pytest.mark.usefixtures("undrawn")
     def test_a_report_is_replaced_but_nothing_else(self, bundle: Bundle, tmp_path: Path) -> None:
         out = tmp_path / "report"
         write_report(scored(bundle), out)
@@ -339,9 +341,15 @@ def png_width(data: bytes) -> int:
     return int.from_bytes(data[16:20], "big")
 
 
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reports with empty pictures: drawing takes most of the time of a small evaluation."""
+    monkeypatch.setattr("ampedge.training.report.pictures", lambda _: BLANK)
+
+
 class TestCommand:
     @pytest.fixture(autouse=True)
-    def _here(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bundle: Bundle) -> None:
+    def _here(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bundle: Bundle, undrawn: None) -> None:
         monkeypatch.chdir(tmp_path)
 
     def run(self, *arguments: str) -> str:

@@ -271,7 +271,8 @@ class TestCommand:
         assert (printed["rows"], printed["scored"]) == (2, "all rows of t.csv")
         assert all("whole groups" in one["intervals"]["method"] for one in printed["models"])
 
-    def test_one_model_as_an_argument(self) -> None:
+    def test_one_model_as_an_argument(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("ampedge.training.report.curves_png", lambda _: b"\x89PNG" + bytes(20))
         assert json.loads(self.run("new", "--json"))["model"]["path"] == "new"
         Path("t.csv").write_text("x0,status\n0,cold\n")
         assert json.loads(self.run("t.csv", "new", "--json"))["rows"] == 1

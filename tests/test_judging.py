@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ampedge.records import Frame, Record
@@ -108,6 +108,7 @@ class TestIntervals:
         assert figure(0.8) == "0.800"
         assert figure(0.0, rows=0) == "-"
 
+    @settings(max_examples=50)
     @given(st.lists(st.tuples(st.integers(0, 3), st.integers(-1, 3)), min_size=1, max_size=40))
     def test_a_tally_is_scored_as_the_rows_are(self, rows: list[tuple[int, int]]) -> None:
         names = ("a", "b", "c", "d", None)
