@@ -21,12 +21,13 @@ from ampedge.datamap import DataMap, Tag
 from ampedge.errors import InUseError, ModelRefusedError, UsageError
 from ampedge.modbus.slave import EmbeddedSlave
 from ampedge.model.bundle import Bundle, load_bundle
+from ampedge.model.runtimes.keras_runtime import import_keras
+from ampedge.quiet import quiet
 from ampedge.table import read_table
 from ampedge.training.export import exporter, h5, keras_file
 from ampedge.training.export.comparison import Comparison, compare
 from ampedge.training.export.exporter import comparison_rows, default_place, export
 from ampedge.training.export.formats import FORMATS, Format
-from ampedge.training.quiet import import_keras, quiet
 from ampedge.training.registers import through_registers
 from tests.support.bundles import Layers, make_bundle, random_layers
 from tests.support.c_program import say
@@ -332,7 +333,7 @@ class TestPlaces:
             ("keras", "keras", "train"),
             ("h5", "joblib", "train"),
             ("tflite", "ai_edge_litert.interpreter", "litert"),
-            ("onnx", "tf2onnx", "onnx"),
+            ("onnx", "onnx", "onnx"),
             ("onnx", "onnxruntime", "onnx"),
         ],
     )

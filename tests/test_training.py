@@ -22,14 +22,15 @@ from ampedge.cli.training_screen import Screen, show
 from ampedge.config import Config, load_config
 from ampedge.errors import ConfigError, InUseError, UsageError
 from ampedge.model.bundle import Bundle, load_bundle
+from ampedge.model.runtimes.keras_runtime import import_keras
 from ampedge.model.verdict import verdict
+from ampedge.quiet import quiet
 from ampedge.table import number, read_table
 from ampedge.training import train as training
 from ampedge.training.baselines import baselines
 from ampedge.training.dataset import Dataset, dataset
 from ampedge.training.fit import Epoch, Fitted, Part, class_weights, fit
 from ampedge.training.kept import LastEpochs
-from ampedge.training.quiet import import_keras, quiet
 from ampedge.training.settings import FitSettings, TableSettings
 from ampedge.training.split import split
 from tests.support.cli import command, environment, run_cli

@@ -15,6 +15,7 @@ def evaluate(
     ] = None,
     *,
     model: options.Model = None,
+    runtime: options.Runtime = None,
     label: Annotated[
         str | None, typer.Option("--label", help="Column of the labels; without it, the one of the training table.")
     ] = None,
@@ -43,7 +44,7 @@ def evaluate(
     from ampedge.training import evaluation
     from ampedge.training.report import PAGE, write_report
 
-    config = options.config_from(config_file, model=model)
+    config = options.config_from(config_file, model=model, runtime=runtime)
     bundle, which = site_bundle(config, insist=False)
     messages = Console(stderr=True, soft_wrap=True, highlight=False)
     messages.print(which, markup=False)

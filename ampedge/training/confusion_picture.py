@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ampedge.errors import missing_extra
-from ampedge.training.quiet import quiet
+from ampedge.quiet import quiet
 
 NOT_ASKED = "not asked"
 _LARGEST_INCHES = 26

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ampedge.errors import DataError, ModelRefusedError, did_you_mean
-from ampedge.model.bundle import HELD_OUT, Bundle
+from ampedge.model.bundle import Bundle
 from ampedge.sample_rows import VALUE_SUFFIX, value_column
 from ampedge.table import Row, Table, number, read_table, shown
 from ampedge.training.labels import folded
@@ -32,10 +32,18 @@ class Labelled:
 
 def held_out_rows(bundle: Bundle) -> Labelled | None:
     """The rows that training never saw, None where the bundle does not have them; an altered file is refused."""
-    path = bundle.held_out()
+    return _own_rows(bundle, bundle.held_out())
+
+
+def representative_rows(bundle: Bundle) -> Labelled | None:
+    """Some rows of the training, None where the bundle does not have them; an altered file is refused."""
+    return _own_rows(bundle, bundle.representative())
+
+
+def _own_rows(bundle: Bundle, path: Path | None) -> Labelled | None:
     if path is None:
         return None
-    bundle.extra(HELD_OUT)  # noqa: S610  (Django's, says the rule; ours checks the file's hash)
+    bundle.extra(path.name)  # noqa: S610  (Django's, says the rule; ours checks the file's hash)
     try:
         return labelled_rows(read_table(path, sep=",", decimal="."), bundle, label=bundle.manifest.training.label)
     except DataError as error:
