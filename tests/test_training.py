@@ -36,8 +36,8 @@ from ampedge.training.split import split
 from tests.support.cli import command, environment, run_cli
 from tests.support.training import Recorder, real_data, trained
 
-FILES = ["heldout.csv", "manifest.json", "manifest.sha256", "metrics.json", "network.keras", "training_history.png",
-         "weights.bin"]  # fmt: skip
+FILES = ["heldout.csv", "manifest.json", "manifest.sha256", "metrics.json", "network.keras", "representative.csv",
+         "training_history.png", "weights.bin"]  # fmt: skip
 
 
 def part(rows: int = 70, seed: int = 0) -> Part:
