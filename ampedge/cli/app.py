@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 import ampedge
+from ampedge.cli.benchmark import benchmark
 from ampedge.cli.card import card
 from ampedge.cli.collect import collect
 from ampedge.cli.demo import demo
@@ -32,7 +33,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 _COMMANDS = (
-    train, evaluate, export, card, serve, simulate, monitor, collect, probe, history, doctor, init, rollback, demo,
+    train, evaluate, export, benchmark, card, serve, simulate, monitor, collect, probe, history, doctor, init, rollback, demo,
 )  # fmt: skip
 for _command in _COMMANDS:
     app.command()(_command)
