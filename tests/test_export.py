@@ -1,7 +1,6 @@
 """`ampedge export`: every format says what the bundle says, in the order of training, or is not left behind."""
 
 import json
-import os
 import re
 import struct
 import subprocess
@@ -33,7 +32,7 @@ from ampedge.training.export.formats import FORMATS, Format
 from ampedge.training.registers import through_registers
 from tests.support.bundles import Layers, make_bundle, random_layers
 from tests.support.c_program import say
-from tests.support.cli import environment, run_cli
+from tests.support.cli import environment, python_path, run_cli
 from tests.support.parts import needed
 
 Matrix = np.ndarray
@@ -366,7 +365,7 @@ class TestCommand:
     def test_the_edge_file_needs_nothing_of_training(self, bundle: Bundle, tmp_path: Path) -> None:
         heavy = "tensorflow", "keras", "sklearn", "joblib", "pandas", "matplotlib", "onnx", "onnxruntime"
         (tmp_path / "sitecustomize.py").write_text(f"import sys\nfor name in {heavy}: sys.modules[name] = None\n")
-        done = run_cli("export", "--model", bundle.path, cwd=tmp_path, env={"PYTHONPATH": str(tmp_path)})
+        done = run_cli("export", "--model", bundle.path, cwd=tmp_path, env=python_path(tmp_path))
         assert done.returncode == 0, done.stderr
         assert done.stderr == f"Using {bundle.path} (as given).\n"
         assert re.fullmatch(
@@ -374,9 +373,7 @@ class TestCommand:
             r"0 classes differ, probabilities by at most 0\.0e\+00\.\n",
             done.stdout,
         )
-        refused = run_cli(
-            "export", "--model", bundle.path, "--format", "onnx", cwd=tmp_path, env={"PYTHONPATH": str(tmp_path)}
-        )
+        refused = run_cli("export", "--model", bundle.path, "--format", "onnx", cwd=tmp_path, env=python_path(tmp_path))
         assert refused.returncode == 2
         assert 'pip install "ampedge[onnx]"' in refused.stderr
 
@@ -387,9 +384,8 @@ class TestCommand:
         """Written where TensorFlow, Keras and their converters are not; read where ampedge is not either."""
         heavy = "tensorflow", "keras", "sklearn", "joblib", "pandas", "matplotlib", "tf2onnx"
         (tmp_path / "sitecustomize.py").write_text(f"import sys\nfor name in {heavy}: sys.modules[name] = None\n")
-        path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
         done = run_cli(
-            "export", "--model", bundle.path, "-f", name, "-o", f"a.{name}", cwd=tmp_path, env={"PYTHONPATH": path}
+            "export", "--model", bundle.path, "-f", name, "-o", f"a.{name}", cwd=tmp_path, env=python_path(tmp_path)
         )
         assert done.returncode == 0, done.stderr
         row = bundle.manifest.golden[0]

@@ -1,6 +1,5 @@
 """One bundle, four runtimes: the same labels in all of them, chosen by `runtime`, and named where one is missing."""
 
-import os
 import shutil
 import signal
 import sys
@@ -29,7 +28,7 @@ from ampedge.samples import BUNDLE, shipped
 from ampedge.service.status import read_status
 from ampedge.settings import Settings
 from tests.support.bundles import make_bundle, random_layers, tiny_bundle, tiny_row
-from tests.support.cli import run_cli
+from tests.support.cli import python_path, run_cli
 from tests.support.mosquitto import Mosquitto
 from tests.support.serving import GOLDEN, Serve
 from tests.support.waiting import wait_until
@@ -244,8 +243,7 @@ class TestCommands:
 
     def test_serve_says_what_to_install(self, tmp_path: Path) -> None:
         (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['ai_edge_litert'] = None\n")
-        path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
-        done = run_cli("serve", "--runtime", "litert", cwd=tmp_path, env={"PYTHONPATH": path})
+        done = run_cli("serve", "--runtime", "litert", cwd=tmp_path, env=python_path(tmp_path))
         assert done.returncode == 2
         assert 'pip install "ampedge[litert]"' in done.stderr
 

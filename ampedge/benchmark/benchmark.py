@@ -10,7 +10,7 @@ import numpy as np
 
 from ampedge.benchmark import process
 from ampedge.benchmark.candidates import CANDIDATES, Candidate
-from ampedge.errors import AmpedgeError, UsageError, did_you_mean
+from ampedge.errors import AmpedgeError, UsageError
 from ampedge.model.bundle import Bundle
 from ampedge.model.network import Matrix
 from ampedge.quiet import quiet
@@ -61,10 +61,7 @@ def chosen(only: Sequence[str]) -> list[Candidate]:
     names = [candidate.name for candidate in CANDIDATES]
     for name in only:
         if name not in names:
-            raise UsageError(
-                f"--only {name}: there is no such format.",
-                did_you_mean(name, names) or f"There are {', '.join(names)}.",
-            )
+            raise UsageError(f"--only {name}: there is no such line.", f"There are {', '.join(names)}.")
     return [candidate for candidate in CANDIDATES if not only or candidate.name in only]
 
 

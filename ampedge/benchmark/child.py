@@ -16,7 +16,7 @@ import numpy as np
 
 FIRST = "first"
 _BATCH = 1000
-_SECONDS = 0.3
+_SECONDS = 0.2
 _MOST_CALLS = 20_000
 
 

@@ -16,6 +16,10 @@ EMPTY = (sys.executable, "-c", f"import sys; print('{FIRST}'); print('{{}}', flu
 """A Python that does nothing."""
 
 
+_ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+"""For NumPy's matrix products: threads that wait for each other can cost ten times what they save."""
+
+
 @dataclass(frozen=True, slots=True)
 class Run:
     """`times` are in microseconds; `resident` bytes are known where there is a /proc, else None."""
@@ -29,7 +33,12 @@ def run(command: Sequence[str | Path]) -> Run:
     """Start it and wait for its answers; raises AmpedgeError with its last words where it has none."""
     began_s = time.monotonic()
     with subprocess.Popen(  # noqa: S603
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, **_ONE_THREAD},
     ) as process:
         assert process.stdin is not None
         assert process.stdout is not None

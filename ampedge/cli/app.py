@@ -33,7 +33,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 _COMMANDS = (
-    train, evaluate, export, benchmark, card, serve, simulate, monitor, collect, probe, history, doctor, init, rollback, demo,
+    train, evaluate, export, benchmark, card, serve, simulate, monitor, collect, probe, history, doctor, init, rollback,
+    demo,
 )  # fmt: skip
 for _command in _COMMANDS:
     app.command()(_command)

@@ -10,7 +10,7 @@ _COLUMNS = (
     "accuracy",
     "macro-F1",
     "rows of\nanother\nclass",
-    "one row\nµs",
+    "one\nrow\nµs",
     "in a\nbatch\nµs",
     "memory\nMB",
     "size\nkB",
@@ -21,7 +21,8 @@ _UNKNOWN = "-"
 
 def show(found: Benchmark, console: Console) -> None:
     """One table, and below it what could not be measured."""
-    table = Table("format", box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("format", no_wrap=True)
     for name in _COLUMNS:
         table.add_column(name, justify="right")
     for line in found.measured:
