@@ -15,6 +15,7 @@ from ampedge.cli.doctor import doctor
 from ampedge.cli.evaluate import evaluate
 from ampedge.cli.export import export
 from ampedge.cli.history import history
+from ampedge.cli.import_ import import_
 from ampedge.cli.init import init
 from ampedge.cli.monitor import monitor
 from ampedge.cli.probe import probe
@@ -38,6 +39,7 @@ _COMMANDS = (
 )  # fmt: skip
 for _command in _COMMANDS:
     app.command()(_command)
+app.command("import")(import_)
 app.add_typer(service, name="service")
 
 
