@@ -40,10 +40,16 @@ def import_(
     as_json: options.Json = False,
 ) -> None:
     """Bring in what the published scripts made: amp_model.h5, scaler.save, and labels in the right order."""
+    from rich.console import Console
+
     from ampedge.cli.import_table import show
     from ampedge.training.importing.importer import import_model
     from ampedge.training.settings import TableSettings, parsed_names
 
+    if trust:
+        Console(stderr=True, soft_wrap=True, highlight=False).print(
+            f"Opened because you trust it: {scaler}, a pickle, which can run code.", style="yellow", markup=False
+        )
     imported = import_model(
         network,
         scaler,

@@ -19,16 +19,16 @@ def show(imported: Imported, *, as_json: bool) -> None:
         print(json.dumps(imported.document(), ensure_ascii=False))
         return
     console = Console(soft_wrap=True, highlight=False)
-    console.print("One row of each class, and what a service says of it that mixes something up:\n")
+    console.print("Golden rows, and what a service says of them that has another list of labels, or no scaler:\n")
     console.print(_table(imported))
 
 
 def _table(imported: Imported) -> Table:
     ways = list(imported.rows[0].otherwise)
     table = Table(box=None, pad_edge=False)
-    for title in ("values", "right", *(f"with {way}" for way in ways)):
+    for title in ("right", *ways, "values"):
         table.add_column(Text(title))
     for row in imported.rows:
         wrong = (Text(said, style="" if said == row.right else "red") for said in row.otherwise.values())
-        table.add_row(Text(" ".join(f"{value:.4g}" for value in row.values)), Text(row.right), *wrong)
+        table.add_row(Text(row.right), *wrong, Text(" ".join(f"{value:.4g}" for value in row.values)))
     return table

@@ -160,7 +160,10 @@ def _check_names(scaler: SavedScaler, names: Sequence[str]) -> None:
 
 def _notes(parts: Parts, right: float | None) -> Iterator[str]:
     """What the user must know of how far this can be trusted."""
-    yield from parts.scaler.notes
+    import sklearn
+
+    if parts.scaler.version != sklearn.__version__:
+        yield f"The scaler was saved by scikit-learn {parts.scaler.version} and read by {sklearn.__version__}."
     if parts.data is None or right is None:
         yield (
             "Without the table of the training nothing shows whether labels, features and scaler belong to this "

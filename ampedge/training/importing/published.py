@@ -26,8 +26,8 @@ def mistaken_orders(classes: Sequence[str], appearance: Sequence[str]) -> dict[s
     `appearance` are the labels in the order in which the table has them, empty without a table.
     """
     orders = {
-        "the published list": PUBLISHED_LABELS if set(PUBLISHED_LABELS) == set(classes) else (),
-        "labels as the table has them": tuple(appearance),
+        "published list": PUBLISHED_LABELS if set(PUBLISHED_LABELS) == set(classes) else (),
+        "order of the table": tuple(appearance),
     }
     return {name: order for name, order in orders.items() if order and order != tuple(classes)}
 

@@ -20,6 +20,7 @@ class SavedScaler:
     """scaled = (value - mean) / std.
 
     `names` are the columns that it was fitted on, where it was fitted on a table with names.
+    `version` is that of the scikit-learn that saved it.
     `low` and `high` are the ends of what it was fitted on where it knows them, else so far from the mean as
     `ranges` says.
     """
@@ -32,7 +33,6 @@ class SavedScaler:
     high: NDArray[np.float64]
     ranges: str
     version: str
-    notes: tuple[str, ...]
 
     def misfit(self, values: Matrix) -> str | None:
         """Why it was not fitted on such columns, naming the first that shows it; None where it may have been."""
@@ -52,6 +52,8 @@ def read_scaler(path: Path) -> SavedScaler:
     """The scaler in the file; raises ModelRefusedError with what is wrong with it or with what it is."""
     try:
         import joblib
+        import sklearn
+        from sklearn.exceptions import InconsistentVersionWarning
         from sklearn.preprocessing import MinMaxScaler, StandardScaler
     except ImportError as error:
         raise missing_extra("Import of a scaler", "train") from error
@@ -65,19 +67,15 @@ def read_scaler(path: Path) -> SavedScaler:
             found = joblib.load(path)
         except Exception as error:  # a pickle can raise anything
             raise ModelRefusedError(f"{path} is nothing that joblib can read here ({error}).", _OTHER) from error
-    notes = tuple(
-        f"{path.name}: {str(warning.message).splitlines()[0]}"
-        for warning in caught
-        if "InconsistentVersion" in warning.category.__name__
-    )
+    versions = [w.message.original_sklearn_version for w in caught if isinstance(w.message, InconsistentVersionWarning)]
     if type(found) not in (StandardScaler, MinMaxScaler):
         raise ModelRefusedError(f"{path} holds a {type(found).__name__}.", _OTHER)
     if not hasattr(found, "n_features_in_"):
         raise ModelRefusedError(f"{path} holds a {type(found).__name__} that was never fitted.", _OTHER)
-    return _scaler(path, found, notes)
+    return _scaler(path, found, versions[0] if versions else sklearn.__version__)
 
 
-def _scaler(path: Path, found: Any, notes: tuple[str, ...]) -> SavedScaler:
+def _scaler(path: Path, found: Any, version: str) -> SavedScaler:
     kind, count = type(found).__name__, int(found.n_features_in_)
     if kind == "StandardScaler":
         mean = np.zeros(count) if found.mean_ is None else np.array(found.mean_, dtype=np.float64)
@@ -103,6 +101,5 @@ def _scaler(path: Path, found: Any, notes: tuple[str, ...]) -> SavedScaler:
         low=low,
         high=high,
         ranges=ranges,
-        version=str(vars(found).get("_sklearn_version", "unknown")),
-        notes=notes,
+        version=version,
     )
