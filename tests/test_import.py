@@ -43,6 +43,18 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any]:
     return place, model
 
 
+@pytest.fixture(scope="module")
+def imported(made: tuple[Path, Any]) -> tuple[Path, str]:
+    """The bundle of these files and their table, and what was told of it as JSON."""
+    out = made[0] / "model"
+    files = ["amp_model.h5", "--scaler", "scaler.save", "--trust", "--data", str(shipped(DATA))]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(made[0])
+        done = CliRunner().invoke(app, ["import", *files, "--out", str(out), "--json"])
+    assert done.exit_code == 0, done.output
+    return out, done.stdout
+
+
 @pytest.fixture
 def here(made: tuple[Path, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A directory of one's own with those files."""
@@ -98,10 +110,10 @@ class TestTrust:
 
 class TestWithTheTable:
     @pytest.fixture
-    def found(self, here: Path) -> dict[str, Any]:
-        done = command("--data", shipped(DATA), "--json")
-        assert done.exit_code == 0, done.output
-        document: dict[str, Any] = json.loads(done.stdout)
+    def found(self, here: Path, imported: tuple[Path, str]) -> dict[str, Any]:
+        """What was told of the bundle that is now in ./model."""
+        shutil.copytree(imported[0], "model")
+        document: dict[str, Any] = json.loads(imported[1])
         return document
 
     def test_the_order_is_that_of_the_encoder(self, found: dict[str, Any], made: tuple[Path, Any]) -> None:
@@ -136,7 +148,8 @@ class TestWithTheTable:
         assert [row["otherwise"]["no scaler"] for row in found["golden"]] == [names[best] for best in bare]
 
     def test_the_table_is_for_people(self, here: Path) -> None:
-        done = command("--data", shipped(DATA))
+        """The right order of the labels may be given as well."""
+        done = command("--data", shipped(DATA), "--labels", ALPHABET)
         header, *rows = (line.split() for line in done.stdout.splitlines()[2:])
         assert " ".join(header) == "right published list order of the table no scaler values"
         assert {tuple(row[:2]) for row in rows} >= {("failsoon", "healthy"), ("healthy", "unstable")}
@@ -149,6 +162,9 @@ class TestWithTheTable:
         feature = manifest.features[0]
         assert (feature.minimum, feature.maximum) == (values[:, 0].min(), values[:, 0].max())
         assert feature.quantiles["0.5"] == pytest.approx(np.median(values[:, 0]))
+        assert feature.normal is not None
+        assert feature.normal.low < 427 < feature.normal.high
+        assert manifest.joint is not None
         training = manifest.training
         assert (training.data, training.rows, manifest.metrics) == ("data.csv", {}, {})
         assert training.settings["split"] == "not known"
@@ -172,9 +188,6 @@ class TestWithTheTable:
         error = refused(ModelRefusedError, "--data", shipped(DATA), "--labels", order)
         assert f"--labels {ALPHABET}" in error.remedy
         assert "%" in error.problem
-
-    def test_the_right_order_may_be_given(self, here: Path) -> None:
-        assert command("--data", shipped(DATA), "--labels", ALPHABET).exit_code == 0
 
     def test_columns_in_another_order_are_refused(self, here: Path) -> None:
         swapped = "bias_voltage,plate_voltage,heater_current,output_thd,impedance"
@@ -209,7 +222,7 @@ class TestWithoutTheTable:
         scaler = read_scaler(here / "scaler.save")
         feature = bundle.manifest.features[3]
         assert feature.minimum == pytest.approx(scaler.mean[3] - 3 * scaler.std[3])
-        assert feature.quantiles == {}
+        assert (feature.quantiles, feature.normal, bundle.manifest.joint) == ({}, None, None)
         assert "not known; the mean of the scaler and 3 deviations" in bundle.manifest.training.settings["ranges"]
         assert any("nothing shows whether labels" in note for note in found["notes"])
         assert any("'healthy' is taken for the healthy state" in note for note in found["notes"])
@@ -353,10 +366,12 @@ class TestNetwork:
         assert np.array_equal(found.layers[0][0], model.layers[1].kernel.numpy())
         assert not found.layers[0][1].any()
 
-    def test_the_h5_export_comes_back(self, here: Path) -> None:
-        assert command("--data", shipped(DATA)).exit_code == 0
-        before: Bundle = load_bundle(Path("model"))
-        assert CliRunner().invoke(app, ["export", "--format", "h5", "--out", "h5"]).exit_code == 0
+    def test_the_h5_export_comes_back(self, here: Path, imported: tuple[Path, str]) -> None:
+        before: Bundle = load_bundle(imported[0])
+        assert (
+            CliRunner().invoke(app, ["export", "--model", str(imported[0]), "--format", "h5", "--out", "h5"]).exit_code
+            == 0
+        )
         arguments = ["import", "h5/amp_model.h5", "--scaler", "h5/scaler.save", "--trust", "--labels", ALPHABET]
         done = CliRunner().invoke(app, [*arguments, "--out", "again"])
         assert done.exit_code == 0, done.output

@@ -13,10 +13,12 @@ import ampedge
 from ampedge.model.manifest import PROTOCOL
 from ampedge.model.network import pack_weights
 from ampedge.training.importing.parts import Parts
+from ampedge.training.joint import joint
 from ampedge.wire import rfc3339
 
 _NOT_KNOWN = "not known"
 _QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
+_NORMAL = (0.05, 0.5, 0.95)
 
 
 def manifest(
@@ -32,11 +34,12 @@ def manifest(
         "created": rfc3339(time.time()),
         "classes": list(parts.classes),
         "normal_label": normal_label,
-        "features": list(_features(parts)),
+        "features": list(_features(parts, normal_label)),
         "layers": [
             *({"units": units, "activation": "relu"} for units in hidden),
             {"units": output, "activation": "softmax"},
         ],
+        "joint": _joint(parts),
         "datamap": parts.datamap.as_dicts(),
         "metrics": {},
         "training": {
@@ -60,15 +63,26 @@ def manifest(
     }
 
 
-def _features(parts: Parts) -> Iterator[dict[str, Any]]:
-    scaler, values = parts.scaler, None if parts.data is None else parts.data.values
+def _joint(parts: Parts) -> list[dict[str, Any]] | None:
+    """How the tags of each class belong together, where there are rows to learn it from."""
+    if parts.data is None:
+        return None
+    scaled = parts.runtime().scaled(parts.data.values).astype(np.float64)
+    found = joint(scaled, parts.data.targets, None, len(parts.classes))
+    return None if found is None else [of_class.model_dump() for of_class in found]
+
+
+def _features(parts: Parts, normal_label: str) -> Iterator[dict[str, Any]]:
+    scaler, data = parts.scaler, parts.data
     for place, tag in enumerate(parts.datamap.tags):
         low, high = float(scaler.low[place]), float(scaler.high[place])
-        quantiles: dict[str, float] = {}
-        if values is not None:
-            column = values[:, place]
+        known: dict[str, Any] = {}
+        if data is not None:
+            column = data.values[:, place]
             low, high = float(column.min()), float(column.max())
-            quantiles = {f"{at:g}": float(np.quantile(column, at)) for at in _QUANTILES}
+            known["quantiles"] = {f"{at:g}": float(np.quantile(column, at)) for at in _QUANTILES}
+            healthy = np.quantile(column[data.targets == parts.classes.index(normal_label)], _NORMAL)
+            known["normal"] = dict(zip(("low", "centre", "high"), healthy.tolist(), strict=True))
         yield {
             "name": tag.name,
             "unit": tag.unit,
@@ -76,7 +90,7 @@ def _features(parts: Parts) -> Iterator[dict[str, Any]]:
             "maximum": high,
             "mean": float(scaler.mean[place]),
             "std": float(scaler.std[place]),
-            "quantiles": quantiles,
+            **known,
         }
 
 
