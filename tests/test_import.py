@@ -255,6 +255,10 @@ class TestWithoutTheTable:
             (("--labels", "a,b,c", "--features", FEATURES), ModelRefusedError, "4 outputs, --labels has 3 labels"),
             (("--labels", "a,b,c,C ", "--features", FEATURES), UsageError, "names a label twice"),
             (("--labels", ALPHABET, "--features", "a,b"), UsageError, "5 features, and 2 are named"),
+            (("--labels", "a,b,c,Unknown", "--features", FEATURES), UsageError, "'Unknown' is no name for a class"),
+            (("--labels", "a,b,c,\x01", "--features", FEATURES), UsageError, "is no name for a class"),
+            (("--labels", ALPHABET, "--features", "a\x02,b,c,d,e"), UsageError, "cannot be the name of a tag"),
+            (("--labels", ALPHABET, "--features", FEATURES, "--name", ""), UsageError, "cannot be the name of a model"),
         ],
     )
     def test_what_is_missing_is_asked_for(

@@ -14,7 +14,6 @@ from ampedge.errors import DataError, GateError, UsageError
 from ampedge.model.bundle import Bundle, load_bundle
 from ampedge.quiet import quiet
 from ampedge.samples import BUNDLE, shipped
-from ampedge.table import read_table
 from ampedge.training.export.exporter import export
 from ampedge.training.export.quantised import export_quantised, quantised
 from ampedge.training.metrics import confusion, macro_f1, scores
@@ -180,14 +179,3 @@ class TestGate:
 def test_macro_f1_is_that_of_the_scores() -> None:
     truth, said = list("aabbbc"), ["a", "b", "b", "b", None, "a"]
     assert macro_f1(confusion(truth, said, "abcd")) == pytest.approx(scores(truth, said, "abcd")["macro_f1"])
-
-
-def test_training_leaves_representative_rows_apart_from_the_held_out_ones(wine_bundle: Path, wine_csv: Path) -> None:
-    held, kept, whole = (
-        {tuple(row.cells) for row in read_table(path).rows}
-        for path in (wine_bundle / "heldout.csv", wine_bundle / "representative.csv", wine_csv)
-    )
-    sizes = load_bundle(wine_bundle).manifest.training.rows
-    assert len(kept) == sizes["training"]  # fewer than 500
-    assert not kept & held
-    assert {tuple(map(float, row[:-1])) for row in kept} <= {tuple(map(float, row[:-1])) for row in whole}

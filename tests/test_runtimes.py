@@ -13,7 +13,10 @@ import pytest
 from typer.testing import CliRunner
 
 from ampedge.cli.app import app
+from ampedge.config import load_config
 from ampedge.datamap import DataMap, Tag
+from ampedge.doctor.finding import State
+from ampedge.doctor.model import look
 from ampedge.errors import ModelRefusedError, UsageError
 from ampedge.modbus.codec import encode_row
 from ampedge.model.bundle import WEIGHTS, Bundle, load_bundle, pack_bundle, save_bundle
@@ -196,6 +199,12 @@ class TestLoading:
         with pytest.raises(UsageError, match=f"The runtime {name} needs a library") as caught:
             load_bundle(shipped(BUNDLE), runtime=name)
         assert f'pip install "ampedge[{extra}]"' in caught.value.remedy
+
+    def test_doctor_says_so_too(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setitem(sys.modules, "ai_edge_litert.interpreter", None)
+        config = load_config(None, {"runtime": "litert"}, environment={})
+        (found,) = look(config)[1]
+        assert (found.state, found.remedy) == (State.PROBLEM, 'Install it with: pip install "ampedge[litert]"')
 
 
 class TestCommands:

@@ -525,3 +525,14 @@ def test_a_spreadsheets_export(tmp_path: Path) -> None:
     assert any(note.startswith("160 of 2285 rows dropped") and "Status 10" in note for note in watcher.notes)
     assert any("'None' as 'none' (2)" in note for note in watcher.notes)
     assert watcher.notes == list(made.notes)
+
+
+def test_training_leaves_representative_rows_apart_from_the_held_out_ones(wine_bundle: Path, wine_csv: Path) -> None:
+    held, kept, whole = (
+        {tuple(row.cells) for row in read_table(path).rows}
+        for path in (wine_bundle / "heldout.csv", wine_bundle / "representative.csv", wine_csv)
+    )
+    sizes = load_bundle(wine_bundle).manifest.training.rows
+    assert len(kept) == sizes["training"]  # fewer than 500
+    assert not kept & held
+    assert {tuple(map(float, row[:-1])) for row in kept} <= {tuple(map(float, row[:-1])) for row in whole}

@@ -47,7 +47,6 @@ def read_network(path: Path) -> H5Network:
         raise missing_extra("Import of an h5 file", "train") from error
     try:
         if not h5py.is_hdf5(path):
-            path.open("rb").close()
             raise ModelRefusedError(f"{path} is no HDF5 file.", _SAVE_ANEW)
         with h5py.File(path, "r") as file:
             return _network(path, file)

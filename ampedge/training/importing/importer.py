@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import ValidationError
 
 from ampedge.config import Config
 from ampedge.datamap import DataMap, laid_out
 from ampedge.errors import ConfigError, ModelRefusedError, UsageError
 from ampedge.model.bundle import WEIGHTS, Bundle, check_destination, save_bundle
 from ampedge.model.network import pack_weights
+from ampedge.settings import TagSection
 from ampedge.table import read_table
 from ampedge.training.dataset import Dataset, dataset
 from ampedge.training.importing import imported_golden, imported_manifest
@@ -21,6 +23,7 @@ from ampedge.training.importing.parts import Parts
 from ampedge.training.importing.published import Said, mistaken_orders
 from ampedge.training.importing.published import said as what_is_said
 from ampedge.training.importing.saved_scaler import SavedScaler, read_scaler
+from ampedge.training.model_name import checked_name
 from ampedge.training.settings import TableSettings
 
 _HEALTHY = ("healthy", "normal", "ok", "good", "run", "running")
@@ -72,6 +75,10 @@ def import_model(
             "Where you made them yourself or trust who did, add --trust.",
         )
     check_destination(out)
+    name = checked_name((data or network_file).stem if name is None else name)
+    for path in (network_file, scaler_file):
+        if not path.is_file():
+            raise UsageError(f"There is no file {path}.", "Give the files that the training saved.")
     network, scaler = read_network(network_file), read_scaler(scaler_file)
     if network.inputs != scaler.mean.size:
         raise ModelRefusedError(
@@ -87,7 +94,7 @@ def import_model(
     golden, silent = imported_golden.golden(parts)
     written = imported_manifest.manifest(
         parts,
-        name=name or (data or network_file).stem,
+        name=name,
         normal_label=normal_label,
         golden=golden,
         files={file.name: file for file in (network_file, scaler_file)},
@@ -141,6 +148,12 @@ def _datamap(scaler: SavedScaler, table: TableSettings, config: Config) -> DataM
         )
     _check_names(scaler, names)
     if config.datamap is None:
+        for name in names:
+            try:
+                TagSection(name=name, address=0)
+            except ValidationError as error:
+                why = error.errors()[0]["msg"].removeprefix("Value error, ")
+                raise UsageError(f"The feature {name!r} cannot be the name of a tag: {why}.", "Rename it.") from error
         return laid_out(list(names))
     if set(names) != set(config.datamap.names):
         raise UsageError(

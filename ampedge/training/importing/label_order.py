@@ -6,10 +6,12 @@ import numpy as np
 
 from ampedge.errors import ModelRefusedError, UsageError
 from ampedge.model.network import Matrix
+from ampedge.records import UNKNOWN
 from ampedge.training.dataset import Dataset
 from ampedge.training.labels import folded
 
 _CLEARLY = 0.05
+_LONGEST = 64
 
 
 def encoded_order(names: Sequence[str]) -> tuple[str, ...]:
@@ -24,6 +26,12 @@ def label_order(given: Sequence[str] | None, *, data: Dataset | None, outputs: i
     """The classes in the order of the outputs; raises UsageError where neither says it, or both disagree."""
     if given is not None and len({*map(folded, given)}) != len(given):
         raise UsageError("--labels names a label twice.", "Name each once, in the order of the network's outputs.")
+    for name in given or ():
+        if folded(name) == UNKNOWN or not name.isprintable() or len(name) > _LONGEST:
+            raise UsageError(
+                f"--labels: {name[:_LONGEST]!r} is no name for a class.",
+                f"A label has at most {_LONGEST} printable characters; {UNKNOWN!r} is kept for readings without one.",
+            )
     if given is None and data is None:
         raise UsageError(
             "Nothing says which output of the network is which class.",

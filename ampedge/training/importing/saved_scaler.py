@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ampedge.errors import ModelRefusedError, UsageError, missing_extra
+from ampedge.errors import ModelRefusedError, missing_extra
 from ampedge.model.network import Matrix
 
 _OTHER = "Give a StandardScaler or MinMaxScaler of scikit-learn, as joblib.dump(scaler, 'scaler.save') saves it."
@@ -57,10 +57,6 @@ def read_scaler(path: Path) -> SavedScaler:
         from sklearn.preprocessing import MinMaxScaler, StandardScaler
     except ImportError as error:
         raise missing_extra("Import of a scaler", "train") from error
-    try:
-        path.open("rb").close()
-    except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror}.", "Check its path.") from error
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
