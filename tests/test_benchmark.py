@@ -135,6 +135,10 @@ class TestTrouble:
         with pytest.raises(UsageError, match="--only onx"):
             chosen(["onx"])
 
+    def test_a_process_that_cannot_be_started(self, tmp_path: Path) -> None:
+        with pytest.raises(AmpedgeError, match="cannot be started"):
+            process.run([tmp_path / "nothing"])
+
     def test_a_process_that_ends_early(self) -> None:
         with pytest.raises(AmpedgeError, match="code 3"):
             process.run([sys.executable, "-c", "raise SystemExit(3)"])

@@ -192,7 +192,7 @@ class TestWithTheTable:
     def test_columns_in_another_order_are_refused(self, here: Path) -> None:
         swapped = "bias_voltage,plate_voltage,heater_current,output_thd,impedance"
         error = refused(ModelRefusedError, "--data", shipped(DATA), "--features", swapped)
-        assert "scaled, feature 1 has the mean" in error.problem
+        assert "scaled by it, bias_voltage has the mean" in error.problem
         assert "was not fitted on bias_voltage" in error.problem
 
     def test_other_columns_and_labels_are_refused(self, here: Path) -> None:
@@ -369,6 +369,27 @@ class TestNetwork:
         assert [kernel.shape for kernel, _ in found.layers] == [(3, 6), (6, 2)]
         assert np.array_equal(found.layers[0][0], model.layers[1].kernel.numpy())
         assert not found.layers[0][1].any()
+
+    def test_a_file_of_keras_2(self, tmp_path: Path) -> None:
+        """Which wrote bytes where Keras 3 writes text, and other names for weights and shapes."""
+        import h5py
+
+        dense = {"name": "dense", "units": 2, "activation": "softmax", "use_bias": True}
+        layers = [
+            {"class_name": "InputLayer", "config": {"batch_input_shape": [None, 3], "name": "dense_input"}},
+            {"class_name": "Dense", "config": dense},
+        ]
+        config = {"class_name": "Sequential", "config": {"name": "sequential", "layers": layers}}
+        with h5py.File(tmp_path / "old.h5", "w") as file:
+            file.attrs["model_config"] = np.bytes_(json.dumps(config))
+            file.attrs["keras_version"] = np.bytes_("2.15.0")
+            group = file.create_group("model_weights").create_group("dense")
+            group.attrs["weight_names"] = np.array([b"dense/kernel:0", b"dense/bias:0"])
+            group["dense/kernel:0"] = np.arange(6, dtype="f4").reshape(3, 2)
+            group["dense/bias:0"] = np.array([1, 2], "f4")
+        found = read_network(tmp_path / "old.h5")
+        assert found.keras_version == "2.15.0"
+        assert [part.tolist() for part in found.layers[0]] == [[[0, 1], [2, 3], [4, 5]], [1, 2]]
 
     def test_the_h5_export_comes_back(self, here: Path, imported: tuple[Path, str]) -> None:
         before: Bundle = load_bundle(imported[0])

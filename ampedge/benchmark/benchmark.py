@@ -46,6 +46,7 @@ class Measured:
 class Benchmark:
     """The lines, and for each that is missing the reason."""
 
+    model: dict[str, str]
     judged_on: str
     rows: int
     measured: list[Measured]
@@ -82,7 +83,8 @@ def benchmark(bundle: Bundle, candidates: Iterable[Candidate], track: Track = it
                 why = f"{error.problem} {error.remedy}".strip()
             if why is not None:
                 missing[candidate.name] = why
-    return Benchmark(judged_on, len(values), measured, missing)
+    model = {"name": bundle.manifest.name, "version": bundle.manifest.version, "path": str(bundle.path)}
+    return Benchmark(model, judged_on, len(values), measured, missing)
 
 
 class _Bench:

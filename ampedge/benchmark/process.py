@@ -32,14 +32,25 @@ class Run:
 def run(command: Sequence[str | Path]) -> Run:
     """Start it and wait for its answers; raises AmpedgeError with its last words where it has none."""
     began_s = time.monotonic()
-    with subprocess.Popen(  # noqa: S603
+    try:
+        return _answered(began_s, _started(command))
+    except OSError as error:
+        raise AmpedgeError(f"it cannot be started: {error.strerror}.") from error
+
+
+def _started(command: Sequence[str | Path]) -> subprocess.Popen[str]:
+    return subprocess.Popen(  # noqa: S603
         command,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, **_ONE_THREAD},
-    ) as process:
+    )
+
+
+def _answered(began_s: float, process: subprocess.Popen[str]) -> Run:
+    with process:
         assert process.stdin is not None
         assert process.stdout is not None
         assert process.stderr is not None

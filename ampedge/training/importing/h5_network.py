@@ -80,7 +80,8 @@ def _network(path: Path, file: Any) -> H5Network:
         raise ModelRefusedError(f"{path}: its layers do not fit each other.", _SAVE_ANEW)
     if layers[-1][1].size < 2:
         raise ModelRefusedError(f"{path} has a single output; a classifier has one for each class.", _OTHER_NETWORK)
-    return H5Network(layers, str(file.attrs.get("keras_version", "unknown")))
+    version = file.attrs.get("keras_version", "unknown")
+    return H5Network(layers, version.decode() if isinstance(version, bytes) else str(version))
 
 
 def _check_chain(path: Path, config: dict[str, Any]) -> None:

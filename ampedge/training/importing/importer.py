@@ -130,7 +130,7 @@ def _rows(data: Path, scaler: SavedScaler, table: TableSettings, config: Config)
             "Say with --features A,B,C which columns it was trained on, in their order.",
         )
     _check_names(scaler, found.features)
-    if misfit := scaler.misfit(found.values):
+    if misfit := scaler.misfit(found.values, found.features):
         raise ModelRefusedError(
             f"The scaler was not fitted on {', '.join(found.features)} of {data}: {misfit}.",
             "Give the table that it was trained on, and with --features A,B,C its columns in their order.",

@@ -1,6 +1,7 @@
 """The scaler in a joblib file, as mean and deviation of each feature; reading it can run what its maker wants."""
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,17 +35,15 @@ class SavedScaler:
     ranges: str
     version: str
 
-    def misfit(self, values: Matrix) -> str | None:
+    def misfit(self, values: Matrix, names: Sequence[str]) -> str | None:
         """Why it was not fitted on such columns, naming the first that shows it; None where it may have been."""
-        for place, column in enumerate(((values - self.mean) / self.std).T):
+        for name, column in zip(names, ((values - self.mean) / self.std).T, strict=True):
             if self.kind == "StandardScaler":
                 fits = abs(column.mean()) < 0.5 and 0.5 < column.std() < 2
             else:
                 fits = column.min() > -0.5 and column.max() < 1.5 and np.ptp(column) > 0.5
             if not fits:
-                return (
-                    f"scaled, feature {place + 1} has the mean {column.mean():.3g} and the deviation {column.std():.3g}"
-                )
+                return f"scaled by it, {name} has the mean {column.mean():.3g} and the deviation {column.std():.3g}"
         return None
 
 
