@@ -39,7 +39,9 @@ def manifest(
             *({"units": units, "activation": "relu"} for units in hidden),
             {"units": output, "activation": "softmax"},
         ],
+        "temperature": None,  # only rows that did not train it could calibrate it
         "joint": _joint(parts),
+        "thresholds": {},
         "datamap": parts.datamap.as_dicts(),
         "metrics": {},
         "training": {
@@ -76,7 +78,7 @@ def _features(parts: Parts, normal_label: str) -> Iterator[dict[str, Any]]:
     scaler, data = parts.scaler, parts.data
     for place, tag in enumerate(parts.datamap.tags):
         low, high = float(scaler.low[place]), float(scaler.high[place])
-        known: dict[str, Any] = {}
+        known: dict[str, Any] = {"normal": None}
         if data is not None:
             column = data.values[:, place]
             low, high = float(column.min()), float(column.max())
