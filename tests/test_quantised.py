@@ -10,12 +10,15 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from ampedge.cli.app import app
-from ampedge.errors import DataError, GateError, UsageError
+from ampedge.errors import DataError, GateError, ModelRefusedError, UsageError
 from ampedge.model.bundle import Bundle, load_bundle
+from ampedge.model.network import DenseNetwork
 from ampedge.quiet import quiet
 from ampedge.samples import BUNDLE, shipped
 from ampedge.training.export.exporter import export
 from ampedge.training.export.quantised import export_quantised, quantised
+from ampedge.training.export.quantised_graph import float16_graph, int8_graph
+from ampedge.training.export.tflite import running
 from ampedge.training.metrics import confusion, macro_f1, scores
 from tests.support.bundles import make_bundle, random_layers
 
@@ -114,6 +117,22 @@ class TestInside:
             interpreter.allocate_tensors()
         assert interpreter.get_tensor(found["kernel_1"]["index"]).tolist() == [[127], [50]]
         assert interpreter.get_tensor(found["bias_1"]["index"]).tolist() == [1275, 0]
+
+    def test_weights_that_are_all_zero_and_rows_that_are_all_the_same(self, tmp_path: Path) -> None:
+        """Neither has a range to divide by 255; the biases are what is left."""
+        layers = [(np.zeros((1, 2), "f4"), np.array([0.5, -0.5], "f4")), (np.eye(2, dtype="f4"), np.zeros(2, "f4"))]
+        network = DenseNetwork([10.0], [2.0], layers)
+        with quiet():
+            found = running(int8_graph(network, np.array([[10.0], [10.0]])))(np.array([[10.0], [13.0]]))
+        assert found == pytest.approx(network.probabilities(np.array([[10.0], [13.0]])), abs=0.01)
+
+    def test_numbers_beyond_float32_and_float16(self) -> None:
+        layers = [(np.array([[3e38, 1e30]], "f4"), np.zeros(2, "f4"))]
+        network = DenseNetwork([0.0], [1.0], layers)
+        with pytest.raises(ModelRefusedError, match="float32 cannot hold"):
+            int8_graph(network, np.array([[100.0]]))
+        with quiet():
+            assert not np.isfinite(running(float16_graph(network))(np.array([[1.0]]))).all()
 
 
 class TestGate:

@@ -11,12 +11,12 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from ampedge.errors import ModelRefusedError
 from ampedge.model.network import DenseNetwork, Matrix
 from ampedge.model.runtimes.tflite_graph import INPUT, Graph
 
 Precision = Literal["float16", "int8"]
 
-_SMALLEST = float(np.finfo(np.float32).tiny)
 _DENSE_INT8 = 4
 _DEQUANTIZE_INT8 = 2
 _DEQUANTIZE_FLOAT16 = 3
@@ -31,7 +31,8 @@ def float16_graph(network: DenseNetwork) -> bytes:
     for at, (kernel, bias) in enumerate(network.layers, start=1):
         parts = [flow]
         for name, part in ((f"kernel_{at}", kernel.T), (f"bias_{at}", bias)):
-            half = graph.constant(f"{name}_float16", part.astype(np.float16))
+            with np.errstate(over="ignore"):  # what is too large for it shows where the file is judged
+                half = graph.constant(f"{name}_float16", part.astype(np.float16))
             whole = graph.tensor(name, part.shape, np.float32)
             parts.append(graph.operator("DEQUANTIZE", [half], whole, version=_DEQUANTIZE_FLOAT16))
         output = graph.rows(f"layer_{at}", bias.size, np.float32)
@@ -69,23 +70,29 @@ def _inputs(network: DenseNetwork) -> int:
 
 
 def _flows(network: DenseNetwork, values: Matrix) -> list[NDArray[np.float32]]:
-    """The scaled values and the output of each layer, before the softmax."""
+    """The scaled values and the scores of each layer; raises ModelRefusedError where one is infinite."""
     flows = [network.scaled(values)]
-    for at, (kernel, bias) in enumerate(network.layers, start=1):
-        flow = flows[-1] @ kernel + bias
-        flows.append(np.maximum(flow, 0) if at < len(network.layers) else flow)
+    with np.errstate(over="ignore", invalid="ignore"):
+        for at, (kernel, bias) in enumerate(network.layers, start=1):
+            flow = flows[-1] @ kernel + bias
+            flows.append(np.maximum(flow, 0) if at < len(network.layers) else flow)
+    if not all(np.isfinite(flow).all() for flow in flows):
+        raise ModelRefusedError(
+            "On rows of its training, numbers flow through this network that float32 cannot hold.",
+            "Export it without --quantize.",
+        )
     return flows
 
 
 def _asymmetric(flow: NDArray[np.float32]) -> tuple[float, int]:
     """(scale, zero point) for all numbers from the least to the greatest, and 0, which must be exact."""
     low, high = min(float(flow.min()), 0.0), max(float(flow.max()), 0.0)
-    scale = max(high - low, _SMALLEST) / 255
+    scale = ((high - low) or 1.0) / 255
     return scale, int(np.clip(np.round(-128 - low / scale), -128, 127))
 
 
 def _symmetric(kernel: NDArray[np.float32]) -> float:
-    return max(float(np.abs(kernel).max()), _SMALLEST) / 127
+    return (float(np.abs(kernel).max()) or 1.0) / 127
 
 
 def _rounded(numbers: NDArray[np.floating], kind: type[np.signedinteger]) -> NDArray[np.signedinteger]:
