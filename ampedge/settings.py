@@ -409,6 +409,9 @@ class Settings(Section):
     model: str | None = Field(
         None, description="Bundle directory or .ampedge file, from here or from this file's place."
     )
+    runtime: Literal["numpy", "litert", "onnx", "keras"] = Field(
+        "numpy", description="What runs the model: the labels are the same; all but numpy need an extra."
+    )
     watch_model: bool = Field(False, description="Take over a new bundle at the same place while serve runs.")
     verify_key: str | None = Field(
         None, description="File with an Ed25519 public key, PEM; only bundles signed with its other half are run."

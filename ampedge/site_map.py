@@ -6,26 +6,41 @@ from ampedge.config import Config
 from ampedge.datamap import DataMap
 from ampedge.errors import ConfigError, ModelRefusedError, UsageError, did_you_mean
 from ampedge.model.bundle import Bundle, agree, check_signature, find_bundle, load_bundle
-from ampedge.model.keeper import Keeper
+from ampedge.model.keeper import Keeper, using
+from ampedge.model.network import DenseNetwork
 from ampedge.mqtt import tls
 from ampedge.samples import BUNDLE, shipped
 
 
 def site_bundle(
-    config: Config, keeper: Keeper | None = None, *, running: Bundle | None = None, insist: bool = True
+    config: Config,
+    keeper: Keeper | None = None,
+    *,
+    running: Bundle | None = None,
+    insist: bool = True,
+    runs: bool = True,
 ) -> tuple[Bundle, str]:
     """(model, a sentence that says which one); raises ModelRefusedError, UsageError.
 
     With a keeper it is the model that is to run, which must fit the tags of every device, else the last good copy;
     where `running` may go on instead, it is refused as any other.
     Without `insist` the model need not be signed, whatever the config says: for what is made before it is signed.
+    Unless it `runs`, the runtime that the config chooses need not be here.
     """
     path, how = model_path(config, keeper)
     key = verify_key(config) if insist else None
+    runtime = config.settings.runtime if runs else DenseNetwork.name
     if keeper is None:
-        return load_bundle(path, verify_key=key), f"Using {path} ({how})."
+        return load_bundle(path, verify_key=key, runtime=runtime), using(path, how, runtime)
 
-    return keeper.choose(path, verify_key=key, how=how, fits=lambda bundle: check_tags(config, bundle), running=running)
+    return keeper.choose(
+        path,
+        verify_key=key,
+        how=how,
+        fits=lambda bundle: check_tags(config, bundle),
+        running=running,
+        runtime=runtime,
+    )
 
 
 def check_start(config: Config, bundle: Bundle) -> None:

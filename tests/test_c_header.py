@@ -423,9 +423,10 @@ class TestCheck:
             r"training ranges: 0 classes differ, probabilities by at most \d\.\de-\d\d\.\n",
             done.stdout,
         )
-        beginning, program = re.findall(r"^```c\n(.*?)^```$", PAGE.read_text("utf-8"), re.MULTILINE | re.DOTALL)
+        _, _, section = PAGE.read_text("utf-8").partition("## A header for a controller\n")
+        beginning, program = re.findall(r"^```c\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
         assert (tmp_path / "amplifier.h").read_text("utf-8").startswith(beginning)
-        (printed,) = re.findall(r"^```text\n(.*?)^```$", PAGE.read_text("utf-8"), re.MULTILINE | re.DOTALL)
+        (printed,) = re.findall(r"^```text\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
         assert '#include "amplifier.h"\n' in program
         made = compile_c(program, header=tmp_path / "amplifier.h", directory=tmp_path)
         assert subprocess.run([made], capture_output=True, text=True, check=True).stdout == printed

@@ -77,7 +77,7 @@ FILES = {
 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A folder with files good and bad; nothing is reached over the network, nothing runs on, nothing trains."""
+    """A folder with files good and bad; nothing is reached over the network, nothing runs on, trains or is measured."""
     monkeypatch.chdir(tmp_path)
     for name, content in FILES.items():
         (tmp_path / name).write_bytes(content)
@@ -102,6 +102,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     for part in ("serving.run", "monitoring.run", "plays._BROKER_S"):
         monkeypatch.setattr(f"ampedge.cli.{part}", ended if part.endswith("run") else 0.01)
     monkeypatch.setattr("ampedge.training.train.start", ended)
+    monkeypatch.setattr("ampedge.benchmark.process.run", ended)
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     yield tmp_path
     for number, handler in handlers.items():

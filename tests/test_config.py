@@ -244,8 +244,8 @@ def test_an_unknown_section_names_its_source_and_the_nearest(tmp_path: Path) -> 
     ]
     (line,) = problems(tmp_path, "colour = 'red'\n")
     assert line == (
-        "colour (FILE): there is no such key; known: decision, device, devices, log, modbus, model, mqtt, state_dir, "
-        "store, tags, verify_key, watch_model"
+        "colour (FILE): there is no such key; known: decision, device, devices, log, modbus, model, mqtt, runtime, "
+        "state_dir, store, tags, verify_key, watch_model"
     )
 
 

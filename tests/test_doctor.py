@@ -575,7 +575,9 @@ def snapshot(site: Site, **changed: Any) -> Snapshot:
         ),
         mqtt=MqttState("here:1883", connected=True, healthy=True, acknowledged_age_s=1.0),
         log=LogState("state/events.db", produced=12, delivered=10, dropped=1, waiting=1),
-        model=ModelState(manifest.name, manifest.version, "model", signed=False, loaded="2026-11-23T00:00:00Z"),
+        model=ModelState(
+            manifest.name, manifest.version, "model", signed=False, runtime="numpy", loaded="2026-11-23T00:00:00Z"
+        ),
     )
     return replace(made, **changed)
 
@@ -628,7 +630,9 @@ def test_what_the_service_says_is_wrong_is_a_line_each(site: Site, running: Call
 
 
 def test_what_runs_and_is_not_what_is_installed_is_a_warning(running: Callable[..., Report]) -> None:
-    report = running(version="0.0.1", model=ModelState("amplifier", "0", "model", signed=False, loaded=""))
+    report = running(
+        version="0.0.1", model=ModelState("amplifier", "0", "model", signed=False, runtime="numpy", loaded="")
+    )
     assert wrong(report) == [("service", State.WARNING)] * 2
     assert any("ampedge 0.0.1 runs" in finding.found for finding in report.findings)
     assert any("The model amplifier 0 runs" in finding.found for finding in report.findings)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ampedge.samples import DATA, shipped
-from tests.support.cli import run_cli
+from tests.support.cli import python_path, run_cli
 from tests.support.mosquitto import Mosquitto, free_port
 from tests.support.reference import commands
 from tests.support.serving import GOLDEN, Serve
@@ -50,7 +50,7 @@ class Edge:
         hook = place / "hook"
         hook.mkdir()
         (hook / "sitecustomize.py").write_text(HOOK.format(heavy=HEAVY, log=str(self._log)))
-        self.env = {"PYTHONPATH": str(hook)}
+        self.env = python_path(hook)
 
     @property
     def asked(self) -> list[str]:
@@ -130,3 +130,15 @@ def test_serve_goes_on_without_a_broker(edge: Edge, tmp_path: Path) -> None:
         serve.write(*GOLDEN)
         wait_until(lambda: "healthy" in serve.log)
         assert serve.stop() == 0
+
+
+def test_benchmark_measures_what_is_there(tmp_path: Path) -> None:
+    edge = Edge(tmp_path)  # which it asks for the heavy libraries
+    lines = [part for name in ("ampedge/numpy", "ampedge/keras", "saved-model") for part in ("--only", name)]
+    done = run_cli("benchmark", "--json", *lines, cwd=tmp_path, env=edge.env)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert [line["name"] for line in found["measured"]] == ["ampedge/numpy"]
+    assert found["missing"] == dict.fromkeys(
+        ("ampedge/keras", "saved-model"), 'Install it with: pip install "ampedge[train]"'
+    )

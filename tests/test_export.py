@@ -8,6 +8,7 @@ import sys
 import textwrap
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,16 +22,17 @@ from ampedge.datamap import DataMap, Tag
 from ampedge.errors import InUseError, ModelRefusedError, UsageError
 from ampedge.modbus.slave import EmbeddedSlave
 from ampedge.model.bundle import Bundle, load_bundle
+from ampedge.model.runtimes.keras_runtime import import_keras
+from ampedge.quiet import quiet
 from ampedge.table import read_table
 from ampedge.training.export import exporter, h5, keras_file
 from ampedge.training.export.comparison import Comparison, compare
 from ampedge.training.export.exporter import comparison_rows, default_place, export
 from ampedge.training.export.formats import FORMATS, Format
-from ampedge.training.quiet import import_keras, quiet
 from ampedge.training.registers import through_registers
 from tests.support.bundles import Layers, make_bundle, random_layers
 from tests.support.c_program import say
-from tests.support.cli import environment, run_cli
+from tests.support.cli import environment, python_path, run_cli
 from tests.support.parts import needed
 
 Matrix = np.ndarray
@@ -199,6 +201,18 @@ class TestEveryFormat:
 class TestRefusal:
     """A wrong export ends with exit code 5 and leaves what was there."""
 
+    @pytest.mark.parametrize("name", FORMATS)
+    def test_no_format_leaves_a_file_that_says_something_else(
+        self, bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+    ) -> None:
+        right = FORMATS[name]
+        monkeypatch.setitem(
+            FORMATS, name, replace(right, load=lambda _: lambda values: bundle.probabilities(values)[:, [1, 0, 2, 3]])
+        )
+        with pytest.raises(ModelRefusedError, match="another class"):
+            export(bundle, name, tmp_path / default_place(bundle, name))
+        assert list(tmp_path.iterdir()) == []
+
     @pytest.fixture
     def wrong(self, monkeypatch: pytest.MonkeyPatch, bundle: Bundle) -> None:
         """Two labels changed places, as in the published service."""
@@ -332,7 +346,7 @@ class TestPlaces:
             ("keras", "keras", "train"),
             ("h5", "joblib", "train"),
             ("tflite", "ai_edge_litert.interpreter", "litert"),
-            ("onnx", "tf2onnx", "onnx"),
+            ("onnx", "onnx", "onnx"),
             ("onnx", "onnxruntime", "onnx"),
         ],
     )
@@ -351,7 +365,7 @@ class TestCommand:
     def test_the_edge_file_needs_nothing_of_training(self, bundle: Bundle, tmp_path: Path) -> None:
         heavy = "tensorflow", "keras", "sklearn", "joblib", "pandas", "matplotlib", "onnx", "onnxruntime"
         (tmp_path / "sitecustomize.py").write_text(f"import sys\nfor name in {heavy}: sys.modules[name] = None\n")
-        done = run_cli("export", "--model", bundle.path, cwd=tmp_path, env={"PYTHONPATH": str(tmp_path)})
+        done = run_cli("export", "--model", bundle.path, cwd=tmp_path, env=python_path(tmp_path))
         assert done.returncode == 0, done.stderr
         assert done.stderr == f"Using {bundle.path} (as given).\n"
         assert re.fullmatch(
@@ -359,11 +373,29 @@ class TestCommand:
             r"0 classes differ, probabilities by at most 0\.0e\+00\.\n",
             done.stdout,
         )
-        refused = run_cli(
-            "export", "--model", bundle.path, "--format", "onnx", cwd=tmp_path, env={"PYTHONPATH": str(tmp_path)}
-        )
+        refused = run_cli("export", "--model", bundle.path, "--format", "onnx", cwd=tmp_path, env=python_path(tmp_path))
         assert refused.returncode == 2
         assert 'pip install "ampedge[onnx]"' in refused.stderr
+
+    @pytest.mark.parametrize("name", ["tflite", "onnx"])
+    def test_no_tensorflow_is_needed_and_the_file_loads_unaided(
+        self, bundle: Bundle, tmp_path: Path, name: str
+    ) -> None:
+        """Written where TensorFlow, Keras and their converters are not; read where ampedge is not either."""
+        heavy = "tensorflow", "keras", "sklearn", "joblib", "pandas", "matplotlib", "tf2onnx"
+        (tmp_path / "sitecustomize.py").write_text(f"import sys\nfor name in {heavy}: sys.modules[name] = None\n")
+        done = run_cli(
+            "export", "--model", bundle.path, "-f", name, "-o", f"a.{name}", cwd=tmp_path, env=python_path(tmp_path)
+        )
+        assert done.returncode == 0, done.stderr
+        row = bundle.manifest.golden[0]
+        (tmp_path / "read.py").write_text(textwrap.dedent(READERS[name]))
+        values = [str(value) for value in through_registers(bundle.datamap, [row.values])[0]]
+        read = subprocess.run(
+            [sys.executable, "read.py", *values], cwd=tmp_path, env=environment(), capture_output=True, check=False
+        )
+        assert read.returncode == 0, read.stderr
+        assert json.loads(read.stdout) == [[pytest.approx(row.probabilities, abs=1e-5)] * rows for rows in (1, 7)]
 
     def test_tensorflow_is_not_heard(self, bundle: Bundle, tmp_path: Path) -> None:
         done = run_cli("export", "--model", bundle.path, "-f", "tflite", "-o", "a.tflite", "--json", cwd=tmp_path)
@@ -389,6 +421,42 @@ class TestCommand:
         done = CliRunner().invoke(app, ["export", "--format", "pickle"], env={"COLUMNS": "200"})
         assert done.exit_code == 2
         assert all(f"'{name}'" in done.output for name in exporter.FORMATS)
+
+
+READERS = {
+    "onnx": """
+        import json, sys
+        sys.modules["ampedge"] = sys.modules["onnx"] = None
+        import numpy as np
+        import onnxruntime
+        session = onnxruntime.InferenceSession("a.onnx")
+        (source,), (target,) = session.get_inputs(), session.get_outputs()
+        assert (source.name, source.type, source.shape) == ("values", "tensor(float)", ["rows", 5])
+        assert (target.name, target.type, target.shape) == ("probabilities", "tensor(float)", ["rows", 4])
+        row = np.array([sys.argv[1:]], dtype=np.float32)
+        print(json.dumps([session.run(None, {"values": np.tile(row, (n, 1))})[0].tolist() for n in (1, 7)]))
+    """,
+    "tflite": """
+        import json, sys
+        sys.modules["ampedge"] = None
+        import numpy as np
+        from ai_edge_litert.interpreter import Interpreter
+        model = Interpreter("a.tflite")
+        (source,), (target,) = model.get_input_details(), model.get_output_details()
+        assert (source["name"], source["dtype"], source["shape_signature"].tolist()) == ("values", np.float32, [-1, 5])
+        assert (target["dtype"], target["shape_signature"].tolist()) == (np.float32, [-1, 4])
+        row = np.array([sys.argv[1:]], dtype=np.float32)
+        found = []
+        for n in (1, 7):
+            model.resize_tensor_input(source["index"], [n, 5])
+            model.allocate_tensors()
+            model.set_tensor(source["index"], np.tile(row, (n, 1)))
+            model.invoke()
+            found.append(model.get_tensor(target["index"]).tolist())
+        print(json.dumps(found))
+    """,
+}
+"""Programs of their own libraries alone, that run a row once and seven times."""
 
 
 PUBLISHED_SERVICE = """

@@ -22,7 +22,7 @@ from ampedge.service.snapshot import (
 DEVICE = DeviceState("pump1", "10.0.0.5:502", 1, 2.0, online=True, label="healthy", quality="good", good_age_s=1.0)
 MQTT = MqttState("here:1883", connected=True, healthy=True, acknowledged_age_s=1.0)
 LOG = LogState("/var/lib/ampedge/events.db", produced=12, delivered=10, dropped=1, waiting=1, oldest_age_s=0.1)
-MODEL = ModelState("tiny", "1", "model", signed=False, loaded="2026-11-23T00:00:00Z")
+MODEL = ModelState("tiny", "1", "model", signed=False, runtime="numpy", loaded="2026-11-23T00:00:00Z")
 WELL = Snapshot(
     version="1.0",
     pid=42,

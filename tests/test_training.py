@@ -22,7 +22,9 @@ from ampedge.cli.training_screen import Screen, show
 from ampedge.config import Config, load_config
 from ampedge.errors import ConfigError, InUseError, UsageError
 from ampedge.model.bundle import Bundle, load_bundle
+from ampedge.model.runtimes.keras_runtime import import_keras
 from ampedge.model.verdict import verdict
+from ampedge.quiet import quiet
 from ampedge.table import number, read_table
 from ampedge.training import train as training
 from ampedge.training.baselines import baselines
@@ -31,14 +33,13 @@ from ampedge.training.evaluation import evaluate
 from ampedge.training.fit import Epoch, Fitted, Part, class_weights, fit
 from ampedge.training.kept import LastEpochs
 from ampedge.training.labelled import held_out_rows
-from ampedge.training.quiet import import_keras, quiet
 from ampedge.training.settings import FitSettings, TableSettings
 from ampedge.training.split import split
 from tests.support.cli import command, environment, run_cli
 from tests.support.training import Recorder, real_data, trained
 
-FILES = ["heldout.csv", "manifest.json", "manifest.sha256", "metrics.json", "network.keras", "training_history.png",
-         "weights.bin"]  # fmt: skip
+FILES = ["heldout.csv", "manifest.json", "manifest.sha256", "metrics.json", "network.keras", "representative.csv",
+         "training_history.png", "weights.bin"]  # fmt: skip
 
 
 def part(rows: int = 70, seed: int = 0) -> Part:
@@ -594,3 +595,14 @@ def test_a_spreadsheets_export(tmp_path: Path) -> None:
     assert any(note.startswith("160 of 2285 rows dropped") and "Status 10" in note for note in watcher.notes)
     assert any("'None' as 'none' (2)" in note for note in watcher.notes)
     assert watcher.notes == list(made.notes)
+
+
+def test_training_leaves_representative_rows_apart_from_the_held_out_ones(wine_bundle: Path, wine_csv: Path) -> None:
+    held, kept, whole = (
+        {tuple(row.cells) for row in read_table(path).rows}
+        for path in (wine_bundle / "heldout.csv", wine_bundle / "representative.csv", wine_csv)
+    )
+    sizes = load_bundle(wine_bundle).manifest.training.rows
+    assert len(kept) == sizes["training"]  # fewer than 500
+    assert not kept & held
+    assert {tuple(map(float, row[:-1])) for row in kept} <= {tuple(map(float, row[:-1])) for row in whole}

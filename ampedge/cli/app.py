@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 import ampedge
+from ampedge.cli.benchmark import benchmark
 from ampedge.cli.card import card
 from ampedge.cli.collect import collect
 from ampedge.cli.demo import demo
@@ -14,6 +15,7 @@ from ampedge.cli.doctor import doctor
 from ampedge.cli.evaluate import evaluate
 from ampedge.cli.export import export
 from ampedge.cli.history import history
+from ampedge.cli.import_ import import_
 from ampedge.cli.init import init
 from ampedge.cli.monitor import monitor
 from ampedge.cli.probe import probe
@@ -32,10 +34,12 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 _COMMANDS = (
-    train, evaluate, export, card, serve, simulate, monitor, collect, probe, history, doctor, init, rollback, demo,
+    train, evaluate, export, benchmark, card, serve, simulate, monitor, collect, probe, history, doctor, init, rollback,
+    demo,
 )  # fmt: skip
 for _command in _COMMANDS:
     app.command()(_command)
+app.command("import")(import_)
 app.add_typer(service, name="service")
 
 

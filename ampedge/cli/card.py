@@ -28,7 +28,7 @@ def card(
 
     if out is not None and out.suffix != ".md":
         raise UsageError(f"--out {out}: the name of a card ends in .md.", f"Give --out {out}.md")
-    bundle, which = site_bundle(options.config_from(config_file, model=model), insist=False)
+    bundle, which = site_bundle(options.config_from(config_file, model=model), insist=False, runs=False)
     messages = Console(stderr=True, soft_wrap=True, highlight=False)
     messages.print(which, markup=False)
     text = written(bundle)

@@ -24,6 +24,7 @@ def evaluate(
     ] = None,
     *,
     model: options.Model = None,
+    runtime: options.Runtime = None,
     label: Annotated[
         str | None, typer.Option("--label", help="Column of the labels; without it, the one of the training table.")
     ] = None,
@@ -61,7 +62,7 @@ def evaluate(
     from ampedge.training.report import PAGE, write_report
 
     models, data = told_apart(given or [], model)
-    config = options.config_from(config_file, model=str(models[0]) if models else model)
+    config = options.config_from(config_file, model=str(models[0]) if models else model, runtime=runtime)
     messages = Console(stderr=True, soft_wrap=True, highlight=False)
     judge = partial(
         run,

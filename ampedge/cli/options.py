@@ -15,6 +15,10 @@ ConfigFile = Annotated[
 Model = Annotated[
     str | None, typer.Option("--model", "-m", help="Bundle directory or .ampedge file; without it ./model and so on.")
 ]
+Runtime = Annotated[
+    str | None,
+    typer.Option("--runtime", metavar="numpy|litert|onnx|keras", help="What runs the model; without it numpy."),
+]
 Host = Annotated[str | None, typer.Option("--host", help="The slave's address.")]
 Port = Annotated[int | None, typer.Option("--port", help="The slave's TCP port.")]
 Unit = Annotated[int | None, typer.Option("--unit", help="The slave's unit id.")]

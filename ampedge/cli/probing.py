@@ -103,7 +103,7 @@ def _watch(
 def _trained(config: Config, names: set[str]) -> dict[str, tuple[float, float]]:
     """The ranges of training of the model that fits these tags, none where there is none."""
     try:
-        bundle, _ = site_bundle(config)
+        bundle, _ = site_bundle(config, runs=False)
     except (ModelRefusedError, UsageError):
         return {}
     features = {feature.name: feature.envelope for feature in bundle.manifest.features}

@@ -18,6 +18,7 @@ def serve(
     port: options.Port = None,
     unit: options.Unit = None,
     model: options.Model = None,
+    runtime: options.Runtime = None,
     broker: Annotated[
         str | None, typer.Option("--broker", help='The MQTT broker, HOST or HOST:PORT; "embedded" runs one inside.')
     ] = None,
@@ -56,6 +57,7 @@ def serve(
             broker=broker,
             topic=topic,
             model=model,
+            runtime=runtime,
             modbus__interval_s=interval,
             modbus__slave=slave,
             modbus__settle_ms=settle_ms,

@@ -14,7 +14,7 @@ def look(config: Config) -> tuple[Bundle | None, list[Finding]]:
     """(the model that serve would run, None where it would not start; what there is to say of it)."""
     try:
         path, how = model_path(config)
-        bundle = load_bundle(path, verify_key=verify_key(config))
+        bundle = load_bundle(path, verify_key=verify_key(config), runtime=config.settings.runtime)
         check_tags(config, bundle)
         normal_label(config, bundle)
     except AmpedgeError as error:

@@ -24,6 +24,7 @@ from ampedge.model.archive import LARGEST_BYTES, pack, unpack
 from ampedge.model.joint import JointEnvelope, joint_envelope
 from ampedge.model.manifest import PROTOCOL, Manifest
 from ampedge.model.network import DenseNetwork, Matrix, Runtime, unpack_weights
+from ampedge.model.runtimes.choice import runtime as chosen
 from ampedge.model.signature import sign, verify
 from ampedge.records import UNKNOWN
 
@@ -32,6 +33,7 @@ CHECKSUM = "manifest.sha256"
 WEIGHTS = "weights.bin"
 SIGNATURE = "manifest.sig"
 HELD_OUT = "heldout.csv"
+REPRESENTATIVE = "representative.csv"
 EDGE_FILES = (MANIFEST, CHECKSUM, WEIGHTS)
 SUFFIX = ".ampedge"
 
@@ -46,7 +48,7 @@ _DO = "Make it again with `ampedge train` and `ampedge export`, or copy it once 
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """A loaded model: its manifest, the data map it was made for, a runtime and an envelope that are ready to run.
+    """A loaded model: its manifest, its data map, its network, a runtime and an envelope that are ready to run.
 
     `contents` are the files that its `.ampedge` file holds, as they were read: what becomes of `path` later
     is another matter.
@@ -55,6 +57,7 @@ class Bundle:
     path: Path
     manifest: Manifest
     datamap: DataMap
+    network: DenseNetwork
     runtime: Runtime
     joint: JointEnvelope | None
     contents: Mapping[str, bytes] = field(repr=False)
@@ -79,8 +82,15 @@ class Bundle:
 
     def held_out(self) -> Path | None:
         """The table of rows that training never saw; only a directory has it."""
-        path = self.path / HELD_OUT
-        return path if HELD_OUT in self.manifest.files and path.is_file() else None
+        return self._table(HELD_OUT)
+
+    def representative(self) -> Path | None:
+        """The table of some rows of the training, to calibrate with; only a directory has it."""
+        return self._table(REPRESENTATIVE)
+
+    def _table(self, name: str) -> Path | None:
+        path = self.path / name
+        return path if name in self.manifest.files and path.is_file() else None
 
     def extra(self, name: str) -> bytes:
         """A further file of the directory, such as the Keras model; refused where it was altered."""
@@ -95,8 +105,10 @@ class Bundle:
         return data
 
 
-def load_bundle(path: Path, *, verify_key: Path | None = None) -> Bundle:
+def load_bundle(path: Path, *, verify_key: Path | None = None, runtime: str = DenseNetwork.name) -> Bundle:
     """Read, verify, build and replay the golden rows; raises ModelRefusedError with the reason.
+
+    `runtime` is the name of what runs it; raises UsageError where its library is not installed.
 
     With `verify_key`, the PEM file of a public Ed25519 key, it must be signed by the other half of that key,
     which is checked before anything of it is looked at.  Raises ConfigError where that file is no such key.
@@ -114,14 +126,15 @@ def load_bundle(path: Path, *, verify_key: Path | None = None) -> Bundle:
         for name, digest in manifest.files.items():
             if _sha256(path, name, files) not in (digest, None):
                 raise ModelRefusedError(f"{name} is not the file that the manifest names.")
-        runtime = _build(manifest, files[WEIGHTS])
+        network = _build(manifest, files[WEIGHTS])
         joint = joint_envelope(manifest)
         datamap = _checked_datamap(manifest)
         if len(manifest.golden) * len(files[WEIGHTS]) > _MOST_REPLAYED:
             raise ModelRefusedError(f"{MANIFEST}: it has more golden rows than can be replayed.")
-        _replay(manifest, runtime)
+        runs = chosen(runtime, network)
+        _replay(manifest, runs)
         contents = _for_the_edge(files)
-    return Bundle(path, manifest, datamap, runtime, joint, contents)
+    return Bundle(path, manifest, datamap, network, runs, joint, contents)
 
 
 def check_signature(bundle: Bundle, verify_key: Path) -> None:

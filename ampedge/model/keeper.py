@@ -20,6 +20,7 @@ from ampedge.errors import ModelRefusedError, UsageError
 from ampedge.files import replaced_file
 from ampedge.model.bundle import EDGE_FILES, SUFFIX, Bundle, load_bundle, pack_bundle
 from ampedge.model.manifest import Part
+from ampedge.model.network import DenseNetwork
 
 DIRECTORY = "models"
 RECORD = "kept.json"
@@ -93,8 +94,9 @@ class Keeper:
         how: str = "as given",
         fits: Callable[[Bundle], object] | None = None,
         running: Bundle | None = None,
+        runtime: str = DenseNetwork.name,
     ) -> tuple[Bundle, str]:
-        """(the model that is to run, a sentence that says which one and why).
+        """(the model that is to run, by `runtime`; a sentence that says which one and why).
 
         It is the one at `path`, unless that is refused or rolled back: then the last good copy of the same path.
         `fits` may refuse a model for a reason of its own.  With `verify_key` a model that is older than the last
@@ -108,7 +110,7 @@ class Keeper:
             record, trouble = Record(), f" {error.problem} {error.remedy}"
         last_good = record.current if record.source == _source(path) else None
         try:
-            bundle = _allowed(path, verify_key, last_good, record.rolled_back)
+            bundle = _allowed(path, verify_key, last_good, record.rolled_back, runtime)
             if fits is not None:
                 fits(bundle)
             if running is not None and verify_key is not None and not _is(running, record.rolled_back):
@@ -116,10 +118,10 @@ class Keeper:
         except ModelRefusedError as refused:
             if last_good is None or (running is not None and not _is(running, record.rolled_back)):
                 raise
-            copy = self._copy(last_good, refused, verify_key, fits)
+            copy = self._copy(last_good, refused, verify_key, fits, runtime)
             instead = f"Version {last_good.version} runs instead, the last good copy of it."
             return copy, f"{refused.problem} {instead} {refused.remedy}{trouble}"
-        return bundle, f"Using {path} ({how}).{trouble}"
+        return bundle, using(path, how, runtime) + trouble
 
     def source(self) -> Path | None:
         """Where the model was that the kept copies are of, None where there is none."""
@@ -207,9 +209,10 @@ class Keeper:
         refused: ModelRefusedError,
         verify_key: Path | None,
         fits: Callable[[Bundle], object] | None,
+        runtime: str,
     ) -> Bundle:
         try:
-            copy = load_bundle(self._file(last_good), verify_key=verify_key)
+            copy = load_bundle(self._file(last_good), verify_key=verify_key, runtime=runtime)
             if copy.identity != last_good.identity:
                 raise ModelRefusedError(f"{copy.path} is not the model that was kept.")
             if fits is not None:
@@ -267,14 +270,25 @@ class Keeper:
             ) from error
 
 
-def _allowed(path: Path, verify_key: Path | None, last_good: Kept | None, rolled_back: Kept | None) -> Bundle:
+def _allowed(
+    path: Path,
+    verify_key: Path | None,
+    last_good: Kept | None,
+    rolled_back: Kept | None,
+    runtime: str = DenseNetwork.name,
+) -> Bundle:
     """What is at `path`; raises ModelRefusedError where it must not run."""
-    bundle = load_bundle(path, verify_key=verify_key)
+    bundle = load_bundle(path, verify_key=verify_key, runtime=runtime)
     if _is(bundle, rolled_back):
         raise ModelRefusedError(f"{path} is version {bundle.manifest.version}, which was rolled back.", _UNDO)
     if verify_key is not None and last_good is not None:
         _refuse_older(path, Kept.of(bundle), last_good)
     return bundle
+
+
+def using(path: Path, how: str, runtime: str) -> str:
+    """The sentence that says which model is used, and what runs it where that was chosen."""
+    return f"Using {path} ({how})." if runtime == DenseNetwork.name else f"Using {path} ({how}), run by {runtime}."
 
 
 def _is(bundle: Bundle, kept: Kept | None) -> bool:

@@ -49,10 +49,23 @@ class DenseNetwork:
         self._std = np.asarray(std, dtype=np.float64)
         self.layers = tuple(layers)
 
+    def scaled(self, values: Matrix) -> "NDArray[np.float32]":
+        """The inputs of the first layer; what float32 cannot hold becomes infinite."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            return ((values - self._mean) / self._std).astype(np.float32)
+
+    def float32_scaling(self) -> "tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]":
+        """(coarse, fine, scale), so that (values - coarse - fine) * scale scales values in float32.
+
+        The mean is taken off in two parts, so that a column such as 1,000,000 +- 1 keeps its digits.
+        """
+        coarse = self._mean.astype(np.float32)
+        return coarse, (self._mean - coarse).astype(np.float32), (1 / self._std).astype(np.float32)
+
     def probabilities(self, values: Matrix) -> Matrix:
         """(rows, features) in engineering units to (rows, classes)."""
         with np.errstate(over="ignore", invalid="ignore"):
-            flow = ((values - self._mean) / self._std).astype(np.float32)
+            flow = self.scaled(values)
             *hidden, (kernel, bias) = self.layers
             for inner, offset in hidden:
                 flow = np.maximum(flow @ inner + offset, 0)

@@ -53,6 +53,7 @@ def observe(service: Service, models: ModelWatch, reload: ReloadState) -> Snapsh
             version=bundle.manifest.version,
             path=str(bundle.path.absolute()),
             signed=bundle.signed,
+            runtime=bundle.runtime.name,
             loaded=rfc3339(models.since.timestamp()),
             problem=models.problem,
             rolled_back=models.rolled_back,

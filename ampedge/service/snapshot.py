@@ -81,6 +81,7 @@ class ModelState:
     version: str
     path: str
     signed: bool
+    runtime: str
     loaded: str
     problem: str | None = None
     rolled_back: bool = False

@@ -17,18 +17,18 @@ from typing import Any
 import numpy as np
 
 import ampedge
-from ampedge.model.bundle import HELD_OUT, WEIGHTS
+from ampedge.model.bundle import HELD_OUT, REPRESENTATIVE, WEIGHTS
 from ampedge.model.manifest import PROTOCOL
 from ampedge.model.network import pack_weights
+from ampedge.quiet import quiet
 from ampedge.training.cost_picture import costs_png
 from ampedge.training.dataset import Dataset
 from ampedge.training.fit import Fitted
 from ampedge.training.golden import golden_rows
 from ampedge.training.picture import history_png
-from ampedge.training.quiet import quiet
 from ampedge.training.recipe import Learned
 from ampedge.training.settings import FitSettings
-from ampedge.training.split import Split
+from ampedge.training.split import Rows, Split
 from ampedge.training.thresholds import Trade
 from ampedge.wire import rfc3339
 
@@ -37,6 +37,7 @@ HISTORY = "training_history.png"
 COSTS = "cost_curves.png"
 METRICS = "metrics.json"
 
+_REPRESENTATIVE_ROWS = 500
 _QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 _NORMAL = (0.05, 0.5, 0.95)
 
@@ -100,7 +101,8 @@ def files(training: Training) -> dict[str, bytes]:
     return {
         WEIGHTS: _weights(training),
         KERAS_MODEL: _keras_model(training.learned.fitted),
-        HELD_OUT: _held_out(training),
+        HELD_OUT: _table(training, training.parts.test),
+        REPRESENTATIVE: _table(training, _representative(training)),
         HISTORY: history_png(training.learned.fitted),
         **({COSTS: costs_png(training.trades)} if training.trades else {}),
         METRICS: json.dumps(training.metrics, indent=1, ensure_ascii=False).encode(),
@@ -149,9 +151,17 @@ def _keras_model(fitted: Fitted) -> bytes:
         return path.read_bytes()
 
 
-def _held_out(training: Training) -> bytes:
-    """The test part as plain CSV: the features in their order with all their digits, the group, then the label."""
-    rows, data = training.parts.test, training.data
+def _representative(training: Training) -> Rows:
+    """Rows of the training part, each class with its share, evenly from the first to the last."""
+    rows = training.parts.training
+    by_class = rows[np.argsort(training.data.targets[rows], kind="stable")]
+    places = np.linspace(0, len(rows) - 1, min(len(rows), _REPRESENTATIVE_ROWS)).astype(int)
+    return np.take(by_class, places)
+
+
+def _table(training: Training, rows: Rows) -> bytes:
+    """These rows as plain CSV: the features in their order with all their digits, the group, then the label."""
+    data = training.data
     group = [] if training.group is None else [training.group]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")

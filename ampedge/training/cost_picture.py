@@ -3,7 +3,7 @@
 import io
 from collections.abc import Sequence
 
-from ampedge.training.quiet import quiet
+from ampedge.quiet import quiet
 from ampedge.training.thresholds import Trade
 
 _COLOURS = {"together": "#1f2937", "misses": "#c62828", "false alarms": "#1d4ed8"}

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from ampedge.errors import missing_extra
-from ampedge.training.quiet import quiet
+from ampedge.quiet import quiet
 
 COLOURS = ("#c62828", "#ea580c", "#ca8a04", "#2e7d32", "#0891b2", "#1d4ed8", "#7c3aed", "#4b5563")
 GRID = "#e5e7eb"

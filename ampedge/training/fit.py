@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ampedge.errors import UsageError
+from ampedge.model.runtimes.keras_runtime import import_keras
+from ampedge.quiet import quiet
 from ampedge.training.kept import BestEpoch, Kept, LastEpochs
-from ampedge.training.quiet import import_keras, quiet
 from ampedge.training.settings import FitSettings
 
 Weights = list[tuple[NDArray[np.float32], NDArray[np.float32]]]

@@ -30,7 +30,8 @@ table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nu
 th, td { padding: .35rem .6rem; border-bottom: 1px solid var(--line); text-align: right; vertical-align: top; }
 th:first-child, td:first-child { text-align: left; overflow-wrap: anywhere; min-width: 11rem; }
 th { font-weight: 500; }
-.texts th, .texts td { text-align: left; } .texts th:first-child, .texts td:first-child { min-width: 3rem; white-space: nowrap; }
+.texts th, .texts td { text-align: left; }
+.texts th:first-child, .texts td:first-child { min-width: 3rem; white-space: nowrap; }
 .texts td:last-child { width: 60%; font-size: .85rem; }
 td.bar { width: 15%; text-align: left; vertical-align: middle; }
 .bar i { display: block; height: .7rem; border-radius: .2rem; background: var(--blue); }

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ampedge.errors import DataError, ModelRefusedError, did_you_mean
-from ampedge.model.bundle import HELD_OUT, Bundle
+from ampedge.model.bundle import Bundle
 from ampedge.sample_rows import VALUE_SUFFIX, value_column
 from ampedge.table import Row, Table, number, read_table, shown
 from ampedge.training.labels import folded
@@ -41,9 +41,17 @@ def held_out_rows(bundle: Bundle, *, group: str | None = None) -> Labelled | Non
     The column of the groups that training kept apart stands there, too; raises DataError where `group` is another.
     """
     path = bundle.held_out()
-    if path is None:
-        return None
-    bundle.extra(HELD_OUT)  # noqa: S610  (Django's, says the rule; ours checks the file's hash)
+    return None if path is None else replace(_own_rows(bundle, path, group), held_out=True)
+
+
+def representative_rows(bundle: Bundle) -> Labelled | None:
+    """Some rows of the training, None where the bundle does not have them; an altered file is refused."""
+    path = bundle.representative()
+    return None if path is None else _own_rows(bundle, path)
+
+
+def _own_rows(bundle: Bundle, path: Path, group: str | None = None) -> Labelled:
+    bundle.extra(path.name)  # noqa: S610  (Django's, says the rule; ours checks the file's hash)
     label = bundle.manifest.training.label
     try:
         table = read_table(path, sep=",", decimal=".")
@@ -56,7 +64,7 @@ def held_out_rows(bundle: Bundle, *, group: str | None = None) -> Labelled | Non
             f"The held-out rows of {bundle.path} do not say what they belong to in {group!r}.",
             "Give a table that has the column, or train with --group, which keeps such groups apart.",
         )
-    return replace(rows, held_out=True)
+    return rows
 
 
 def labelled_rows(

@@ -21,13 +21,13 @@ from ampedge.training.dataset import Dataset, dataset
 from ampedge.training.fit import Epoch, Part, start
 from ampedge.training.labels import folded
 from ampedge.training.metrics import scores
+from ampedge.training.model_name import checked_name
 from ampedge.training.recipe import Learned, learned
 from ampedge.training.settings import FitSettings, TableSettings
 from ampedge.training.split import Rows, split
 from ampedge.training.thresholds import known_costs, said, trade, traded
 
 _LIBRARIES = ("sklearn", "tensorflow", "keras", "matplotlib")
-_LONGEST_NAME = 64
 _ELSEWHERE = "Choose another place with --out."
 
 
@@ -86,7 +86,7 @@ def train(
     Raises an error, with nothing written, where the table, the options or `out` do not allow it.
     """
     _need_libraries()
-    name = _checked_name(path.stem if name is None else name)
+    name = checked_name(path.stem if name is None else name)
     _check_place(out)
     data = dataset(
         read_table(path, sep=table.sep, decimal=table.decimal, drop_bad_rows=table.drop_bad_rows), table, config.datamap
@@ -178,16 +178,6 @@ def _agreed(made: Learned, inputs: NDArray[np.float32], rows: Rows) -> None:
 
 def _scores(data: Dataset, rows: Rows, said: Rows) -> dict[str, Any]:
     return scores(data.names(rows), [data.classes[place] for place in said], data.classes)
-
-
-def _checked_name(name: str) -> str:
-    if not 1 <= len(name) <= _LONGEST_NAME or not name.isprintable() or name != name.strip():
-        raise UsageError(
-            f"{name[:_LONGEST_NAME]!r} cannot be the name of a model: it has 1 to {_LONGEST_NAME} printable "
-            "characters and no outer spaces.",
-            "Give one with --name.",
-        )
-    return name
 
 
 def _normal_label(data: Dataset, wanted: str | None) -> str:

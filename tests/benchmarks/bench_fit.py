@@ -12,12 +12,12 @@ from pathlib import Path
 
 import numpy as np
 
+from ampedge.model.runtimes.keras_runtime import import_keras
 from ampedge.samples import DATA, shipped
 from ampedge.table import read_table
 from ampedge.training.dataset import Dataset, dataset
 from ampedge.training.fit import Part, fit, start
 from ampedge.training.metrics import scores
-from ampedge.training.quiet import import_keras
 from ampedge.training.scaler import fitted_scaler
 from ampedge.training.settings import FitSettings, TableSettings
 from ampedge.training.split import split

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ampedge.datamap import DataMap, laid_out
-from ampedge.model.bundle import HELD_OUT, WEIGHTS, Bundle, save_bundle
+from ampedge.model.bundle import HELD_OUT, REPRESENTATIVE, WEIGHTS, Bundle, save_bundle
 from ampedge.model.manifest import PROTOCOL, ClassEnvelope
 from ampedge.model.network import DenseNetwork, Matrix, pack_weights
 
@@ -51,6 +51,7 @@ def make_bundle(
     std: Sequence[float],
     layers: Layers,
     rows: Sequence[tuple[Sequence[float], str]] = (),
+    representative: Sequence[tuple[Sequence[float], str]] = (),
     names: Sequence[str] | None = None,
     datamap: DataMap | None = None,
     data_sha256: str = "0" * 64,
@@ -60,6 +61,8 @@ def make_bundle(
     thresholds: Mapping[str, float] | None = None,
 ) -> Bundle:
     """A bundle directory; `rows` are (values, label) of heldout.csv, which is left out without any.
+
+    `representative` are those of representative.csv.
 
     Golden rows are the most and the least certain of each class among random rows and `candidates`.
     """
@@ -114,6 +117,8 @@ def make_bundle(
     files = {WEIGHTS: pack_weights(layers)}
     if rows:
         files[HELD_OUT] = table_text(names, rows).encode()
+    if representative:
+        files[REPRESENTATIVE] = table_text(names, representative).encode()
     return save_bundle(place, json.loads(json.dumps(manifest)), files)
 
 

@@ -53,6 +53,11 @@ def command(*arguments: object) -> list[str]:
     return [sys.executable, "-m", "ampedge", *map(str, arguments)]
 
 
+def python_path(first: Path) -> dict[str, str]:
+    """The variable that puts a directory before all others in which Python looks for modules."""
+    return {"PYTHONPATH": os.pathsep.join([str(first), *filter(None, [os.environ.get("PYTHONPATH")])])}
+
+
 def environment(added: Mapping[str, str] | None = None) -> dict[str, str]:
     """This process's environment without what would configure ampedge, and with a plain terminal."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("AMPEDGE_")}

@@ -248,6 +248,7 @@ def _files() -> Iterator[str]:
              "[models.md](models.md)"),
             ("`network.keras`", "directory", "the network as a Keras model, on scaled inputs"),
             (f"`{bundle.HELD_OUT}`", "directory", "the rows that training never saw; `evaluate` scores on them"),
+            (f"`{bundle.REPRESENTATIVE}`", "directory", "up to 500 rows of the training, to calibrate int8 with"),
             ("`metrics.json`", "directory", "the metrics of the test and the validation part and of the baselines"),
             ("`training_history.png`", "directory", "accuracy and loss per epoch"),
         ],

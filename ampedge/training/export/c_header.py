@@ -39,16 +39,11 @@ def write(bundle: Bundle, place: Path) -> None:
 
 def load(place: Path) -> Run:
     """The header in a program of its own; raises UsageError where there is no compiler to make it."""
-    compiler = next(filter(None, map(shutil.which, _COMPILERS)), None)
-    if compiler is None:
-        raise UsageError(
-            "Checking an export to C needs a C compiler, which this machine does not have.",
-            "Install one; on Debian: sudo apt install gcc libc6-dev",
-        )
+    compiler = _compiler()
 
     def run(values: Matrix) -> Matrix:
         with tempfile.TemporaryDirectory() as directory:
-            program = _compiled(compiler, place, Path(directory))
+            program = _compiled(compiler, place, Path(directory), _PROGRAM, "-O1")
             try:
                 done = subprocess.run([program], input=values.tobytes(), capture_output=True, check=False)  # noqa: S603
             except OSError as error:
@@ -63,14 +58,31 @@ def load(place: Path) -> Run:
     return run
 
 
-def _compiled(compiler: str, place: Path, directory: Path) -> Path:
-    """A program in `directory` that reads rows of float64 and answers each with its probabilities."""
+def compiled(place: Path, directory: Path, program: str, *, optimised: str) -> Path:
+    """A program in `directory` of C code that includes `model.h` and names the model `name` and `NAME`.
+
+    Raises UsageError where there is no compiler.
+    """
+    return _compiled(_compiler(), place, directory, program, optimised)
+
+
+def _compiler() -> str:
+    found = next(filter(None, map(shutil.which, _COMPILERS)), None)
+    if found is None:
+        raise UsageError(
+            "Checking an export to C needs a C compiler, which this machine does not have.",
+            "Install one; on Debian: sudo apt install gcc libc6-dev",
+        )
+    return found
+
+
+def _compiled(compiler: str, place: Path, directory: Path, program: str, optimised: str) -> Path:
     text = place.read_text("utf-8")
     (name,) = re.findall(r"^static inline int (\w+)_probabilities", text, re.MULTILINE)
     (directory / "model.h").write_text(text, "utf-8")
-    (directory / "check.c").write_text(_PROGRAM.replace("name_", f"{name}_").replace("NAME_", f"{name.upper()}_"))
+    (directory / "check.c").write_text(program.replace("name_", f"{name}_").replace("NAME_", f"{name.upper()}_"))
     done = subprocess.run(  # noqa: S603
-        [compiler, "-std=c99", "-O1", "-o", "check", "check.c", "-lm"],
+        [compiler, "-std=c99", optimised, "-o", "check", "check.c", "-lm"],
         cwd=directory,
         capture_output=True,
         text=True,

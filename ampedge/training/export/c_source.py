@@ -23,8 +23,7 @@ _LARGEST = sys.float_info.max
 def header(bundle: Bundle, file_name: str) -> str:
     """The whole header, whose example includes it as `file_name`."""
     manifest = bundle.manifest
-    network = bundle.runtime
-    assert isinstance(network, DenseNetwork)
+    network = bundle.network
     name = prefix(manifest.name)
     widths = [len(manifest.features), *(layer.units for layer in manifest.layers)]
     even, odd = max(widths[::2]), max(widths[1::2])

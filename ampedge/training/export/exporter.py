@@ -10,12 +10,12 @@ import numpy as np
 from ampedge.errors import ModelRefusedError, UsageError
 from ampedge.model.bundle import Bundle
 from ampedge.model.network import Matrix
+from ampedge.quiet import quiet
 from ampedge.training.destination import new_directory, new_file
 from ampedge.training.export.comparison import LARGEST_DIFFERENCE, Comparison, compare
 from ampedge.training.export.facts import file_stem
 from ampedge.training.export.formats import FORMATS, Format
 from ampedge.training.labelled import held_out_rows
-from ampedge.training.quiet import quiet
 from ampedge.training.registers import through_registers
 
 RANDOM_ROWS = 1000
@@ -65,8 +65,7 @@ def export(bundle: Bundle, name: str, out: Path) -> Export:
     UsageError or InUseError where `out` is no place for it.
     """
     kind = FORMATS[name]
-    if kind.contents is None and out.suffix != kind.ending:
-        raise UsageError(f"--out {out}: a file in this format ends in {kind.ending}.", f"Give --out {out}{kind.ending}")
+    check_ending(name, out)
     values, compared_on = comparison_rows(bundle)
     with _place(kind, out) as made:
         with quiet():
@@ -76,6 +75,13 @@ def export(bundle: Bundle, name: str, out: Path) -> Export:
             raise _refused(bundle, out, name, values, comparison)
         size_bytes = sum(file.stat().st_size for file in [made, *made.rglob("*")] if file.is_file())
     return Export(out, name, size_bytes, compared_on, comparison)
+
+
+def check_ending(name: str, out: Path) -> None:
+    """Raise UsageError where a file in the format `name` does not end so."""
+    kind = FORMATS[name]
+    if kind.contents is None and out.suffix != kind.ending:
+        raise UsageError(f"--out {out}: a file in this format ends in {kind.ending}.", f"Give --out {out}{kind.ending}")
 
 
 def comparison_rows(bundle: Bundle) -> tuple[Matrix, str]:

@@ -9,9 +9,9 @@ import numpy as np
 from ampedge.errors import missing_extra
 from ampedge.model.bundle import Bundle
 from ampedge.model.network import Matrix
+from ampedge.model.runtimes.keras_runtime import import_keras
 from ampedge.training.export.comparison import Run
 from ampedge.training.export.network import scaled_network
-from ampedge.training.quiet import import_keras
 
 NETWORK = "amp_model.h5"
 SCALER = "scaler.save"

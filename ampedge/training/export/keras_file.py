@@ -7,10 +7,10 @@ import numpy as np
 
 from ampedge.model.bundle import Bundle
 from ampedge.model.network import Matrix
+from ampedge.model.runtimes.keras_runtime import import_keras
 from ampedge.training.export.comparison import Run
 from ampedge.training.export.facts import FACTS, facts
 from ampedge.training.export.network import whole_network
-from ampedge.training.quiet import import_keras
 
 
 def write(bundle: Bundle, place: Path) -> None:

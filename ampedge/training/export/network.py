@@ -5,8 +5,7 @@ from typing import Any
 import numpy as np
 
 from ampedge.model.bundle import Bundle
-from ampedge.model.network import DenseNetwork
-from ampedge.training.quiet import import_keras
+from ampedge.model.runtimes.keras_runtime import import_keras
 
 INPUT = "values"
 OUTPUT = "probabilities"
@@ -43,12 +42,10 @@ def _keras() -> Any:
 
 
 def _through_layers(keras: Any, bundle: Bundle, values: Any, scaled: Any) -> Any:
-    network = bundle.runtime
-    assert isinstance(network, DenseNetwork)
     kinds = bundle.manifest.layers
     names = [*(f"hidden_{number}" for number in range(1, len(kinds))), OUTPUT]
     flow = scaled
-    for kind, name, weights in zip(kinds, names, network.layers, strict=True):
+    for kind, name, weights in zip(kinds, names, bundle.network.layers, strict=True):
         layer = keras.layers.Dense(kind.units, kind.activation, name=name)
         flow = layer(flow)
         layer.set_weights(list(weights))

@@ -6,10 +6,10 @@ import numpy as np
 
 from ampedge.model.bundle import Bundle
 from ampedge.model.network import Matrix
+from ampedge.model.runtimes.keras_runtime import import_keras
 from ampedge.training.export.comparison import Run
 from ampedge.training.export.facts import FACTS, facts
 from ampedge.training.export.network import INPUT, whole_network
-from ampedge.training.quiet import import_keras
 
 EXTRA = "assets.extra"
 CONTENTS = frozenset({"saved_model.pb", "fingerprint.pb", "variables", "assets", EXTRA})

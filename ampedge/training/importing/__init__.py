@@ -1,0 +1,1 @@
+"""A network, a scaler and labels that other scripts made, as a bundle."""
