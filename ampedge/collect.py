@@ -16,6 +16,7 @@ from ampedge.clock import Cadence, Clock
 from ampedge.continuity import Continuity
 from ampedge.datamap import DataMap
 from ampedge.errors import DataError, UnreachableError, UsageError
+from ampedge.formulas import escaped, unescaped
 from ampedge.modbus.source import ModbusSource
 from ampedge.pipeline import Reader
 from ampedge.records import UNKNOWN, Quality, Record
@@ -155,7 +156,7 @@ class GrowingTable:
 
     def _line(self, cells: Sequence[str]) -> bytes:
         text = io.StringIO(newline="")
-        csv.writer(text, lineterminator=self._newline).writerow(cells)
+        csv.writer(text, lineterminator=self._newline).writerow(map(escaped, cells))
         return text.getvalue().encode()
 
     def _compare(self, old: BinaryIO) -> None:
@@ -185,7 +186,7 @@ class GrowingTable:
 
 
 def _cells(line: bytes) -> list[str]:
-    return next(csv.reader([line.decode("utf-8-sig", "replace")]), [])
+    return [unescaped(cell) for cell in next(csv.reader([line.decode("utf-8-sig", "replace")]), [])]
 
 
 def _difference(found: Sequence[str], wanted: Sequence[str]) -> str:

@@ -9,13 +9,14 @@ from pathlib import Path
 
 from ampedge.errors import UsageError
 from ampedge.files import replaced_file
+from ampedge.formulas import escaped
 from ampedge.records import Quality
 from ampedge.store.history import read_events
 from ampedge.store.schema import FILE_NAME
 from ampedge.wire import Event, parse_event, rfc3339
 
 _UNITS_S = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0, "w": 7 * 86400.0}
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
 
 Cell = str | int | float | None
 
@@ -195,12 +196,7 @@ def _write(path: Path, head: Sequence[str], rows: Iterable[Sequence[Cell]]) -> N
     try:
         with replaced_file(path) as made, made.open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
-            writer.writerow([_safe(name) for name in head])
-            writer.writerows([_safe(cell) for cell in row] for row in rows)
+            writer.writerow(map(escaped, head))
+            writer.writerows([escaped(cell) if isinstance(cell, str) else cell for cell in row] for row in rows)
     except OSError as error:
         raise UsageError(f"{path} cannot be written: {error.strerror}.", "Choose another place with --csv.") from error
-
-
-def _safe(cell: Cell) -> Cell:
-    """A text that a spreadsheet would take for a formula, with an apostrophe before it; numbers stay numbers."""
-    return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA) else cell

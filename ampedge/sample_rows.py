@@ -9,9 +9,10 @@ from pathlib import Path
 
 from ampedge.datamap import DataMap, Tag
 from ampedge.errors import DataError
+from ampedge.formulas import escaped
 from ampedge.modbus.codec import encode
 from ampedge.records import Words
-from ampedge.table import Row, Table, number, read_table
+from ampedge.table import Row, Table, fault, number, read_table
 
 LABEL = "status"
 
@@ -51,7 +52,7 @@ def read_samples(
     if label is not None or LABEL in table.columns:
         label_column = table.column(label or LABEL)
     rows = []
-    for count, row in enumerate(table.rows, start=1):
+    for count, row in enumerate(table.rows(), start=1):
         values = []
         for tag, column in zip(datamap.tags, columns, strict=True):
             value = _value(table, row, column)
@@ -86,11 +87,11 @@ def published_form(
 
 
 def csv_text(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table as CSV."""
+    """A table as CSV; no text in it is a formula to a spreadsheet."""
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)
+    writer.writerow(map(escaped, header))
+    writer.writerows(map(escaped, row) for row in rows)
     return text.getvalue()
 
 
@@ -110,7 +111,7 @@ def _value(table: Table, row: Row, column: int) -> float:
     value = number(row.cells[column], table.decimal)
     if value is None:
         raise DataError(
-            f"{_where(table, row, column)} is {row.cells[column]!r}, which is no number.",
+            f"{_where(table, row, column)}: {fault(row.cells[column])}.",
             "Mend the cell or leave the row out.",
         )
     return value

@@ -88,12 +88,13 @@ def _config(name: str, datamap: DataMap, values: Matrix) -> str:
 
 def _tags(datamap: DataMap, values: Matrix) -> Iterable[str]:
     for tag, column in zip(datamap.tags, values.T, strict=True):
+        unit = f"unit = {json.dumps(tag.unit, ensure_ascii=False)}" if tag.unit else '# unit = ""'
         first, last = notation(tag.table, tag.address), notation(tag.table, tag.end - 1)
         yield (
             f"[[tags]]\n"
             f"name = {json.dumps(tag.name, ensure_ascii=False)}\n"
             f'address = "{first}"       # {first}-{last}, wire address {tag.address}-{tag.end - 1}\n'
-            f'# unit = ""\n'
+            f"{unit}\n"
             f"# seen: {column.min():.6g} to {column.max():.6g}\n"
             f"# valid = [LOWEST, HIGHEST]\n"
         )

@@ -55,6 +55,7 @@ def evaluate(
 
     from ampedge.cli.evaluation_tables import show
     from ampedge.cli.judged import told_apart
+    from ampedge.cli.reading import reading_bar
     from ampedge.errors import GateError, UsageError
     from ampedge.site_map import site_bundle
     from ampedge.training.evaluation import evaluate as run
@@ -85,7 +86,8 @@ def evaluate(
         return
     bundle, which = site_bundle(config, insist=False)
     messages.print(which, markup=False)
-    rows, scored = rows_to_score(bundle, data, **read)
+    with reading_bar(messages, data or bundle.path) as progress:
+        rows, scored = rows_to_score(bundle, data, progress=progress, **read)
     found = judge(bundle, rows, scored=scored, min_macro_f1=min_macro_f1)
     write_report(found, out)
     show(found, as_json=as_json)

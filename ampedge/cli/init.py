@@ -38,6 +38,7 @@ def init(
         files = starter.shipped_files()
         train = "ampedge train data.csv"
     else:
+        from ampedge.cli.reading import reading_bar
         from ampedge.table import read_table
         from ampedge.training.dataset import dataset
         from ampedge.training.settings import TableSettings, parsed_names
@@ -45,8 +46,10 @@ def init(
         settings = TableSettings(
             label=label or "status", drop=parsed_names("--drop", drop) if drop else (), drop_bad_rows=drop_bad_rows
         )
-        data = dataset(read_table(table, sep=sep, decimal=decimal, drop_bad_rows=drop_bad_rows), settings)
         messages = Console(stderr=True, highlight=False, soft_wrap=True)
+        with reading_bar(messages, table) as progress:
+            whole = read_table(table, sep=sep, decimal=decimal, drop_bad_rows=drop_bad_rows, progress=progress)
+        data = dataset(whole, settings)
         for note in data.notes:
             messages.print(note, markup=False)
         names = [data.classes[place] for place in data.targets]

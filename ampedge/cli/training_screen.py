@@ -20,6 +20,7 @@ if TYPE_CHECKING:  # the bar is to stand before these have imported what they ne
     from ampedge.training.train import Trained
 
 _EPOCHS_A_LINE = 10
+_MB = 1e6
 _COLUMNS = ("rows", "network", "random\nforest", "logistic\nregression", "commonest\nclass")
 
 
@@ -61,6 +62,11 @@ class Screen:
     def __exit__(self, *_: object) -> None:
         self._end_stage()
         self._progress.stop()
+
+    def read(self, done: int, size: int) -> None:
+        if self._stage is not None:
+            figures = f"{done / _MB:,.0f} of {size / _MB:,.0f} MB"
+            self._progress.update(self._stage, completed=done, total=size, figures=figures)
 
     def note(self, text: str) -> None:
         style = "yellow" if text.startswith("Warning:") else "dim"

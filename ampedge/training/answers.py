@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from ampedge.model.network import Matrix
 from ampedge.records import Record
-from ampedge.training.labelled import LabelledRow
+from ampedge.training.labelled_row import LabelledRow
 
 NOT_ASKED = -1
 """Stands for the class of a row that the model was not asked about, because its quality was bad."""

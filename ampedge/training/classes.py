@@ -1,11 +1,13 @@
 """The class of each row: spellings of one label are made one, and what cannot be a class is refused."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+
+import numpy as np
 
 from ampedge.errors import DataError
 from ampedge.records import UNKNOWN
-from ampedge.table import Table
+from ampedge.table import Table, Texts, is_missing, may_be_missing
 from ampedge.training.labels import folded
 
 _FEWEST_ROWS = 10
@@ -14,41 +16,42 @@ _LONGEST = 64
 _SHOWN = 5
 
 
-def labels(table: Table, column: str) -> tuple[list[str], list[str]]:
+def labels(table: Table, column: str) -> tuple[Texts, list[str]]:
     """(a label for each row, empty where there is none; notes on what was respelled).
 
-    Spellings that differ in case or spaces become the commonest of them.
+    Spellings that differ in case or spaces become the commonest of them; a mark of a missing value is no label.
     Raises DataError for a missing column, the label `unknown`, and text that is no name for a class.
     """
-    place = _column(table, column)
-    raw = [row.cells[place] for row in table.rows]
+    texts = _texts(table, column)
     spellings: dict[str, Counter[str]] = {}
-    for text in raw:
-        spellings.setdefault(folded(text), Counter())[" ".join(text.split())] += 1
+    for text, count in texts.counts().items():
+        if not is_missing(text):
+            spellings.setdefault(folded(text), Counter())[_bare(text)] += count
     names = {key: counts.most_common(1)[0][0] for key, counts in spellings.items()}
-    found = [names[folded(text)] for text in raw]
-    for row, name in zip(table.rows, found, strict=True):
-        where = f"{table.path}, line {row.line}, column {column!r}"
+    found = [names.get(folded(text), "") if not is_missing(text) else "" for text in texts.unique]
+    for code, name in enumerate(found):
         if folded(name) == UNKNOWN:
             raise DataError(
-                f"{where}: the label {name!r} is kept for readings that no class may be given to.",
+                f"{_where(table, column, texts, code)}: the label {name!r} is kept for readings that no class may be "
+                "given to.",
                 "Give these rows another label, or take them out.",
             )
         if not name.isprintable() or len(name) > _LONGEST:
             raise DataError(
-                f"{where}: {name[:_LONGEST]!r} is no name for a class.",
+                f"{_where(table, column, texts, code)}: {name[:_LONGEST]!r} is no name for a class.",
                 f"A label has at most {_LONGEST} characters, all of them printable.",
             )
-    return found, _notes(raw, found)
+    classes = {name: place for place, name in enumerate(dict.fromkeys(found))}
+    codes = np.array([classes[name] for name in found], np.int32)[texts.codes]
+    return Texts(codes, tuple(classes)), _notes(texts.counts(), dict(zip(texts.unique, found, strict=True)))
 
 
-def check_sizes(table: Table, column: str, found: Sequence[str]) -> list[str]:
+def check_sizes(table: Table, column: str, counts: Mapping[str, int]) -> list[str]:
     """Notes on small classes; raises DataError for one class only and for classes too small to split."""
-    counts = Counter(found)
     where = f"{table.path}, column {column!r}"
     if len(counts) == 1:
         raise DataError(
-            f"{where}: every row is labelled {found[0]!r}; a classifier tells two classes or more apart.",
+            f"{where}: every row is labelled {next(iter(counts))!r}; a classifier tells two classes or more apart.",
             "Add rows of another class, or name the right column with --label.",
         )
     small = [(name, count) for name, count in sorted(counts.items()) if count < _FEWEST_ROWS]
@@ -64,22 +67,44 @@ def check_sizes(table: Table, column: str, found: Sequence[str]) -> list[str]:
     return [f"Warning: few rows of {_listed(few)}; their figures hang on two or three rows."] if few else []
 
 
-def _column(table: Table, column: str) -> int:
+def _texts(table: Table, column: str) -> Texts:
     try:
-        return table.column(column)
+        return table.texts(column)
     except DataError as error:
+        if table.has(column):
+            raise
         raise DataError(error.problem, f"Say which column holds the label with --label NAME. {error.remedy}") from error
 
 
-def _notes(raw: Sequence[str], found: Sequence[str]) -> list[str]:
-    spaced = [text for text in raw if text != " ".join(text.split()) and text.strip()]
-    respelled = Counter(
-        (text, name) for text, name in zip((" ".join(text.split()) for text in raw), found, strict=True) if text != name
-    )
-    notes = [f"Spaces around {len(spaced)} labels were taken off, such as {spaced[0]!r}."] if spaced else []
+def _where(table: Table, column: str, texts: Texts, code: int) -> str:
+    """The first row with this text."""
+    row = int((texts.codes == code).argmax())
+    return f"{table.path}, line {table.line(row)}, column {column!r}"
+
+
+def _bare(text: str) -> str:
+    """The text without outer and doubled spaces."""
+    return " ".join(text.split())
+
+
+def _notes(counts: Mapping[str, int], found: Mapping[str, str]) -> list[str]:
+    spaced = {text: count for text, count in counts.items() if found[text] and text != _bare(text)}
+    respelled: Counter[tuple[str, str]] = Counter()
+    for text, count in counts.items():
+        if found[text] and _bare(text) != found[text]:
+            respelled[_bare(text), found[text]] += count
+    notes = []
+    if spaced:
+        notes.append(f"Spaces around {sum(spaced.values())} labels were taken off, such as {next(iter(spaced))!r}.")
     if respelled:
         pairs = ", ".join(f"{text!r} as {name!r} ({count})" for (text, name), count in sorted(respelled.items()))
         notes.append(f"Labels read as the commonest spelling: {pairs}.")
+    words: Counter[str] = Counter()
+    for text, name in found.items():
+        if name and may_be_missing(name):
+            words[name] += counts.get(text, 0)
+    if words:
+        notes.append(f"Taken as the name of a class, not as a missing label: {_listed([*words.items()])}.")
     return notes
 
 

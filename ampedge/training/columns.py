@@ -1,13 +1,13 @@
 """Which columns of a table are measurements: those with numbers, less times, ids, groups and counters."""
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ampedge.errors import DataError
-from ampedge.table import Table, number
+from ampedge.table import Table
 from ampedge.training.settings import TableSettings
 
 Column = NDArray[np.float64]
@@ -20,29 +20,22 @@ _EPOCHS = ((9e8, 4e9), (9e11, 4e12), (9e14, 4e15), (9e17, 4e18))
 """What seconds, milli-, micro- and nanoseconds since 1970 look like in our decades."""
 
 
-def numbers(table: Table, name: str) -> Column:
-    """The column as numbers, NaN where a cell holds none."""
-    place = table.column(name)
-    found = (number(row.cells[place], table.decimal) for row in table.rows)
-    return np.array([np.nan if value is None else value for value in found], dtype=np.float64)
-
-
-def measurements(table: Table, settings: TableSettings) -> tuple[dict[str, Column], list[str]]:
-    """(the feature columns in order, notes on what was left out); raises DataError where none is left."""
+def measurements(table: Table, settings: TableSettings) -> tuple[Sequence[str], list[str]]:
+    """(the names of the feature columns in order, notes on what was left out); raises DataError where none is left."""
     if settings.features is not None:
-        chosen = {name: numbers(table, name) for name in settings.features}
-        return chosen, _group_notes(table, settings, chosen)
-    for name in settings.drop:
-        table.column(name)
-    found: dict[str, Column] = {}
+        for name in settings.features:
+            table.column(name)
+        return settings.features, _group_notes(table, settings, settings.features)
+    apart = {table.columns[table.column(name)] for name in settings.drop}
+    apart |= {table.columns[table.column(name)] for name in (settings.label, settings.group) if name is not None}
+    found: list[str] = []
     left_out: list[str] = []
     for name in table.columns:
-        if name in (settings.label, settings.group, *settings.drop):
+        if name in apart:
             continue
-        column = numbers(table, name)
-        reason = _why_not(name, column)
+        reason = _why_not(name, table.numbers(name))
         if reason is None:
-            found[name] = column
+            found.append(name)
         else:
             left_out.append(f"{name!r} ({reason})")
     notes = [f"Left out: {', '.join(left_out)}. --features A,B,C says exactly which columns are used."] * bool(left_out)

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 import ampedge
+from ampedge.formulas import escaped
 from ampedge.model.bundle import HELD_OUT, REPRESENTATIVE, WEIGHTS
 from ampedge.model.manifest import PROTOCOL
 from ampedge.model.network import pack_weights
@@ -165,10 +166,10 @@ def _table(training: Training, rows: Rows) -> bytes:
     group = [] if training.group is None else [training.group]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*data.features, *group, training.label])
+    writer.writerow(map(escaped, [*data.features, *group, training.label]))
     for row, values, name in zip(rows, data.values[rows].tolist(), data.names(rows), strict=True):
-        belongs = [] if data.groups is None else [data.groups[row]]
-        writer.writerow([*map(repr, values), *belongs, name])
+        belongs = [] if data.groups is None else [data.groups[int(row)]]
+        writer.writerow([*map(repr, values), *map(escaped, [*belongs, name])])
     return text.getvalue().encode()
 
 

@@ -15,7 +15,7 @@ from ampedge.errors import DataError, UsageError
 from ampedge.modbus.codec import with_held_ends
 from ampedge.model.network import Matrix
 from ampedge.settings import TagSection
-from ampedge.table import Row, Table, number, shown
+from ampedge.table import Table, Texts, fault, number
 from ampedge.training.classes import check_sizes, labels
 from ampedge.training.columns import measurements
 from ampedge.training.settings import TableSettings
@@ -35,7 +35,7 @@ class Dataset:
     values: Matrix
     classes: tuple[str, ...]
     targets: NDArray[np.int32]
-    groups: tuple[str, ...] | None
+    groups: Texts | None
     notes: tuple[str, ...]
     chosen_by: Literal["table", "features", "tags"]
 
@@ -65,27 +65,32 @@ def dataset(table: Table, settings: TableSettings, datamap: DataMap | None = Non
     found, notes = labels(table, settings.label)
     if datamap is not None:
         settings = _with_tags(table, settings, datamap)
-    columns, more = measurements(table, settings)
+    names, more = measurements(table, settings)
     if datamap is None:
-        datamap = _laid_out(table, list(columns))
-    datamap = datamap.ordered(list(columns))
-    values = np.column_stack(list(columns.values()))
-    faults = _Faults(table, settings, datamap, values, found)
+        datamap = _laid_out(table, names)
+    datamap = datamap.ordered(names)
+    values = table.matrix(names)
+    groups = None if settings.group is None else _stripped(table.texts(settings.group))
+    faults = _Faults(table, settings, datamap, values=values, found=found, groups=groups)
     if faults.any and not settings.drop_bad_rows:
         raise faults.error()
-    good = ~faults.rows
-    if not good.any():
-        raise faults.error(f"All {len(table.rows)} rows have a bad cell. ")
-    kept = [name for name, fit in zip(found, good, strict=True) if fit]
-    notes = [*table.notes, *notes, *more, *faults.notes(), *check_sizes(table, settings.label, kept)]
-    classes = tuple(sorted(set(kept)))
-    groups = None
-    if settings.group is not None:
-        place = table.column(settings.group)
-        groups = tuple(row.cells[place].strip() for row, fit in zip(table.rows, good, strict=True) if fit)
-    places = {name: place for place, name in enumerate(classes)}
-    targets = np.array([places[name] for name in kept], dtype=np.int32)
-    return Dataset(table.path, datamap, values[good], classes, targets, groups, tuple(notes), chosen_by)
+    if faults.any:
+        good = ~faults.rows
+        if not good.any():
+            raise faults.error(f"All {len(table)} rows have a bad cell. ")
+        values, found, groups = values[good], found[good], groups[good] if groups is not None else None
+    counts = found.counts()
+    notes = [
+        *table.notes,
+        *table.other_units({tag.name: tag.unit for tag in datamap.tags}),
+        *notes,
+        *more,
+        *faults.notes(),
+        *check_sizes(table, settings.label, counts),
+    ]
+    classes = tuple(sorted(counts))
+    places = np.array([classes.index(name) if name in counts else -1 for name in found.unique], np.int32)
+    return Dataset(table.path, datamap, values, classes, places[found.codes], groups, tuple(notes), chosen_by)
 
 
 def _with_tags(table: Table, settings: TableSettings, datamap: DataMap) -> TableSettings:
@@ -118,30 +123,39 @@ def _laid_out(table: Table, names: Sequence[str]) -> DataMap:
                 f"{table.path}: the column {name!r} cannot be the name of a tag: {why}.",
                 f"Rename it in the header, or leave it out with --drop {shlex.quote(name)}.",
             ) from error
-    return laid_out(names)
+    return laid_out(names, {name: table.unit(name) for name in names})
+
+
+def _stripped(texts: Texts) -> Texts:
+    return Texts(texts.codes, [text.strip() for text in texts.unique])
 
 
 class _Faults:
     """Every bad cell of the columns that are used."""
 
     def __init__(
-        self, table: Table, settings: TableSettings, datamap: DataMap, values: Matrix, found: list[str]
+        self,
+        table: Table,
+        settings: TableSettings,
+        datamap: DataMap,
+        *,
+        values: Matrix,
+        found: Texts,
+        groups: Texts | None,
     ) -> None:
         self._table = table
         self._droppable = datamap.names if settings.features is None else ()
         self._valid = {tag.name: tag.valid for tag in datamap.tags if tag.valid is not None}
         self._columns = [settings.label, *datamap.names]
-        cells: list[Flags] = [np.array([not name for name in found]), *np.isnan(values).T]
+        self._cells: list[Flags] = [_empty(found), *(np.isnan(column) for column in values.T)]
         for place, tag in enumerate(datamap.tags):
             if (valid := with_held_ends(tag).valid) is not None:  # as serve judges them, and collect has written them
                 column = values[:, place]
-                cells[1 + place] = ~((column >= valid[0]) & (column <= valid[1]))
-        if settings.group is not None:
-            group = table.column(settings.group)
+                self._cells[1 + place] = ~((column >= valid[0]) & (column <= valid[1]))
+        if settings.group is not None and groups is not None:
             self._columns.append(settings.group)
-            cells.append(np.array([not row.cells[group].strip() for row in table.rows]))
-        self._cells: Flags = np.column_stack(cells)
-        self.rows: Flags = np.logical_or.reduce(cells)
+            self._cells.append(_empty(groups))
+        self.rows: Flags = np.logical_or.reduce(self._cells)
 
     @property
     def any(self) -> bool:
@@ -149,33 +163,40 @@ class _Faults:
 
     def error(self, before: str = "") -> DataError:
         """The first bad cell, and how many more there are."""
-        at, place = (int(index) for index in np.argwhere(self._cells)[0])
-        more = int(self._cells.sum()) - 1
+        at = int(self.rows.argmax())
+        place = next(place for place, cells in enumerate(self._cells) if cells[at])
+        more = sum(int(cells.sum()) for cells in self._cells) - 1
         also = f" There are {more} more bad cells, {int(self.rows.sum())} bad rows in all." if more else ""
         name = self._columns[place]
         return DataError(
-            f"{before}{self._table.path}, line {self._table.rows[at].line}, column {name!r}: "
-            f"{self._what(self._table.rows[at], place)}.{also}",
+            f"{before}{self._table.path}, line {self._table.line(at)}, column {name!r}: {self._what(at, place)}.{also}",
             "Mend the table, or leave such rows out with --drop-bad-rows"
             + (f", or the column with --drop {shlex.quote(name)}." if name in self._droppable else "."),
         )
 
-    def _what(self, row: Row, place: int) -> str:
+    def _what(self, row: int, place: int) -> str:
         name = self._columns[place]
-        cell = row.cells[self._table.column(name)]
-        if not cell.strip():
-            return "there is no label" if place == 0 else "the cell is empty"
+        cell = self._table.cell(row, name)
+        if place == 0:
+            return f"{cell!r} says that there is no label" if cell.strip() else "there is no label"
         if name in self._valid and number(cell, self._table.decimal) is not None:
             low, high = self._valid[name]
             return f"{cell.strip()} is outside the tag's valid range [{low:g}, {high:g}]"
-        return f"{shown(cell)} is not a number"
+        return fault(cell)
 
     def notes(self) -> list[str]:
         if not self.any:
             return []
-        counts = self._cells.sum(axis=0)
+        counts = [int(cells.sum()) for cells in self._cells]
         by_column = ", ".join(f"{name} {n}" for name, n in zip(self._columns, counts, strict=True) if n)
         return [
             f"{int(self.rows.sum())} of {len(self.rows)} rows dropped for a cell that is empty, no number or out of "
             f"range: {by_column}."
         ]
+
+
+def _empty(texts: Texts) -> Flags:
+    """Which rows have no text."""
+    empty = np.array([not text for text in texts.unique])
+    rows: Flags = empty[texts.codes]
+    return rows

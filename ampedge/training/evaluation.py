@@ -18,7 +18,8 @@ from ampedge.training.answers import Answers, answers
 from ampedge.training.curves import Curves, areas, curves
 from ampedge.training.groups import Groups, groups
 from ampedge.training.intervals import Intervals, intervals
-from ampedge.training.labelled import Labelled, LabelledRow
+from ampedge.training.labelled import Labelled
+from ampedge.training.labelled_row import LabelledRow
 from ampedge.training.metrics import confusion, scores
 from ampedge.training.reliability import Calibration, calibration
 from ampedge.training.rivals import Rivals, rivals

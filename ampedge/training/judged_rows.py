@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ampedge.errors import DataError
 from ampedge.model.bundle import HELD_OUT, Bundle
-from ampedge.table import read_table
+from ampedge.table import Progress, read_table
 from ampedge.training.labelled import Labelled, held_out_rows, labelled_rows
 
 _TRAINED_ON = (
@@ -31,6 +31,7 @@ def rows_to_score(
     sep: str | None = None,
     decimal: str | None = None,
     drop_bad_rows: bool = False,
+    progress: Progress | None = None,
 ) -> tuple[Labelled, str]:
     """(rows, what they are): the held-out rows where `data` is None or the table of the training, else all."""
     training = bundle.manifest.training
@@ -44,7 +45,7 @@ def rows_to_score(
                 f"{bundle.path} carries no held-out rows.",
                 "Give a table, as in `ampedge evaluate DATA.csv`, or the bundle directory with --model.",
             )
-    table = read_table(data, sep=sep, decimal=decimal, drop_bad_rows=drop_bad_rows)
+    table = read_table(data, sep=sep, decimal=decimal, drop_bad_rows=drop_bad_rows, progress=progress)
     rows = labelled_rows(table, bundle, label=label or training.label, group=group, drop_bad_rows=drop_bad_rows)
     if trained_on:
         rows = replace(rows, notes=(*rows.notes, _TRAINED_ON))

@@ -5,21 +5,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 from ampedge.errors import DataError, ModelRefusedError, did_you_mean
 from ampedge.model.bundle import Bundle
+from ampedge.model.network import Matrix
 from ampedge.sample_rows import VALUE_SUFFIX, value_column
-from ampedge.table import Row, Table, number, read_table, shown
+from ampedge.table import Table, Texts, fault, is_missing, read_table
+from ampedge.training.labelled_row import LabelledRow, LabelledRows
 from ampedge.training.labels import folded
-
-
-@dataclass(frozen=True, slots=True)
-class LabelledRow:
-    """One row: its line in the file, its values in the order of the model's features, its class, its experiment."""
-
-    line: int
-    values: tuple[float, ...]
-    label: str
-    group: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +24,7 @@ class Labelled:
     """
 
     path: Path
-    rows: list[LabelledRow]
+    rows: Sequence[LabelledRow]
     notes: tuple[str, ...] = ()
     held_out: bool = False
 
@@ -55,7 +49,8 @@ def _own_rows(bundle: Bundle, path: Path, group: str | None = None) -> Labelled:
     label = bundle.manifest.training.label
     try:
         table = read_table(path, sep=",", decimal=".")
-        kept = next((name for name in table.columns if name not in (*bundle.manifest.feature_names, label)), None)
+        known = {table.column(name) for name in (*bundle.manifest.feature_names, label) if table.has(name)}
+        kept = next((name for place, name in enumerate(table.columns) if place not in known), None)
         rows = labelled_rows(table, bundle, label=label, group=kept)
     except DataError as error:
         raise ModelRefusedError(f"{bundle.path}: {error.problem}", "Train the model again.") from error
@@ -78,33 +73,40 @@ def labelled_rows(
     """
     features = bundle.manifest.feature_names
     _need_columns(table, [*features, label], bundle)
-    columns = [value_column(table, name) for name in features]
-    label_column = table.column(label)
-    group_column = None if group is None else table.column(group)
+    columns = [table.columns[value_column(table, name)] for name in features]
+    values = table.matrix(columns)
+    labels = table.texts(label)
     spellings = _Spellings(bundle.manifest.classes)
-    rows = []
-    for row in table.rows:
-        try:
-            values = tuple(_number(table, row, column) for column in columns)
-            name = spellings.known(_text(table, row, label_column, "label"))
-            belongs = None if group_column is None else _text(table, row, group_column, "group").strip()
-            rows.append(LabelledRow(row.line, values, name, belongs))
-        except DataError:
-            if not drop_bad_rows:
-                raise
-    spellings.refuse_unknown(table.path, label)
-    if not rows:
+    bad = np.array([is_missing(text) and not spellings.has(text) for text in labels.unique])[labels.codes]
+    groups = None
+    if group is not None:
+        cells = table.texts(group)
+        groups = Texts(cells.codes, [text.strip() for text in cells.unique])
+        bad |= np.array([not text for text in groups.unique])[groups.codes]
+    for place in range(len(columns)):
+        bad |= np.isnan(values[:, place])
+    if (dropped := int(bad.sum())) and not drop_bad_rows:
+        raise _first_bad(table, int(bad.argmax()), values, columns, label=label, group=group)
+    lines = table.lines
+    if dropped == len(table):
         raise DataError(f"{table.path} has no usable row.", "Look at the columns that the model needs.")
-    notes = [*table.notes, *spellings.notes()]
-    if dropped := len(table.rows) - len(rows):
+    if dropped:
+        values, labels, lines = values[~bad], labels[~bad], lines[~bad]
+        groups = None if groups is None else groups[~bad]
+    counts = labels.counts()
+    known = [spellings.known(text, counts.get(text, 0)) for text in labels.unique]
+    spellings.refuse_unknown(table.path, label)
+    units = {feature.name: feature.unit for feature in bundle.manifest.features}
+    notes = [*table.notes, *table.other_units(units), *spellings.notes()]
+    if dropped:
         notes.append(
-            f"{dropped} of {len(table.rows)} rows dropped for a cell that is no number or for want of a label or group."
+            f"{dropped} of {len(table)} rows dropped for a cell that is no number or for want of a label or group."
         )
-    return Labelled(table.path, rows, tuple(notes))
+    return Labelled(table.path, LabelledRows(lines, values, Texts(labels.codes, known), groups), tuple(notes))
 
 
 def _need_columns(table: Table, needed: Sequence[str], bundle: Bundle) -> None:
-    missing = [name for name in needed if not {name, name + VALUE_SUFFIX} & {*table.columns}]
+    missing = [name for name in needed if not table.has(name) and not table.has(name + VALUE_SUFFIX)]
     if not missing:
         return
     free = {name.casefold(): name for name in table.columns if name not in needed}
@@ -120,22 +122,21 @@ def _need_columns(table: Table, needed: Sequence[str], bundle: Bundle) -> None:
     )
 
 
-def _number(table: Table, row: Row, column: int) -> float:
-    value = number(row.cells[column], table.decimal)
-    if value is None:
-        raise _bad_cell(table, row, column, f"{shown(row.cells[column])} is not a number")
-    return value
-
-
-def _text(table: Table, row: Row, column: int, what: str) -> str:
-    if not row.cells[column].strip():
-        raise _bad_cell(table, row, column, f"there is no {what}")
-    return row.cells[column]
-
-
-def _bad_cell(table: Table, row: Row, column: int, what: str) -> DataError:
+def _first_bad(
+    table: Table, row: int, values: Matrix, columns: Sequence[str], *, label: str, group: str | None
+) -> DataError:
+    """The error of the first bad cell in a row: a number, the label, the group."""
+    place = next((place for place, value in enumerate(values[row]) if np.isnan(value)), None)
+    name = columns[place] if place is not None else label
+    cell = table.cell(row, name)
+    if place is not None:
+        what = fault(cell)
+    elif is_missing(cell):
+        what = f"{cell!r} says that there is no label" if cell.strip() else "there is no label"
+    else:
+        name, what = group or "", "there is no group"
     return DataError(
-        f"{table.path}, line {row.line}, column {table.columns[column]!r}: {what}.",
+        f"{table.path}, line {table.line(row)}, column {name!r}: {what}.",
         "Mend the cell, or leave such rows out with --drop-bad-rows.",
     )
 
@@ -148,14 +149,17 @@ class _Spellings:
         self._respelled: Counter[tuple[str, str]] = Counter()
         self._unknown: Counter[str] = Counter()
 
-    def known(self, text: str) -> str:
-        """The class; a label that the model does not know is kept for `refuse_unknown`."""
-        name = self._classes.get(folded(text))
-        if name is None:
-            self._unknown[text.strip()] += 1
-            return text
-        if name != text:
-            self._respelled[text, name] += 1
+    def has(self, text: str) -> bool:
+        """Whether the text means a class of the model."""
+        return folded(text) in self._classes
+
+    def known(self, text: str, count: int) -> str:
+        """The class of `count` rows; a label that the model does not know is kept for `refuse_unknown`."""
+        name = self._classes.get(folded(text), text)
+        if count and not self.has(text):
+            self._unknown[text.strip()] += count
+        elif count and name != text:
+            self._respelled[text, name] += count
         return name
 
     def refuse_unknown(self, path: Path, label: str) -> None:

@@ -17,7 +17,7 @@ from ampedge.errors import DataError
 from ampedge.training.answers import NOT_ASKED, Answers
 from ampedge.training.evaluation import Evaluation
 from ampedge.training.intervals import of_macro_f1
-from ampedge.training.labelled import LabelledRow
+from ampedge.training.labelled_row import LabelledRow
 from ampedge.training.resampling import LEVEL, Interval, drawn, interval
 from ampedge.training.swapping import swapped
 

@@ -11,6 +11,7 @@ from ampedge.training.calibration import temperature
 from ampedge.training.dataset import Dataset
 from ampedge.training.fit import Epoch, Fitted, Part, fit
 from ampedge.training.joint import joint, widened
+from ampedge.training.pieces import in_pieces
 from ampedge.training.scaler import Scaler, fitted_scaler
 from ampedge.training.settings import FitSettings
 from ampedge.training.split import Rows
@@ -47,7 +48,7 @@ def learned(
     divisor = temperature(_network(scaler, fitted).probabilities(data.values[validation]), data.targets[validation])
     fitted.divide_scores(divisor)
     network = _network(scaler, fitted)
-    probabilities = network.probabilities(data.values)
+    probabilities = in_pieces(network.probabilities, data.values)
     rows = np.concatenate([training, validation])
     groups = None if data.groups is None else np.array(data.groups)[rows]
     envelope = joint(inputs[rows].astype(np.float64), data.targets[rows], groups, len(data.classes))

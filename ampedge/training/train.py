@@ -34,6 +34,9 @@ _ELSEWHERE = "Choose another place with --out."
 class Watcher(Protocol):
     """Who is told how a training goes."""
 
+    def read(self, done: int, size: int) -> None:
+        """So many bytes of the table are read."""
+
     def note(self, text: str) -> None:
         """Something about the table that the user should know."""
 
@@ -88,9 +91,11 @@ def train(
     _need_libraries()
     name = checked_name(path.stem if name is None else name)
     _check_place(out)
-    data = dataset(
-        read_table(path, sep=table.sep, decimal=table.decimal, drop_bad_rows=table.drop_bad_rows), table, config.datamap
+    read = read_table(
+        path, sep=table.sep, decimal=table.decimal, drop_bad_rows=table.drop_bad_rows, progress=watcher.read
     )
+    data = dataset(read, table, config.datamap)
+    del read
     normal_label = _normal_label(data, config.settings.decision.normal_label)
     parts = split(data, table, fitting.seed)
     notes = (*data.notes, *check(data, table.features or ()), *parts.notes)
