@@ -131,7 +131,13 @@ class TestTable:
         self.grow(path, ["1.0", "2.0", "fine"])
         self.grow(path, ["3.0", "4.0", "worn, badly"], ["5.0", "6.0", "fine"])
         assert path.read_text() == HEADER + '1.0,2.0,fine\n3.0,4.0,"worn, badly"\n5.0,6.0,fine\n'
-        assert [row.cells[2] for row in read_table(path).rows] == ["fine", "worn, badly", "fine"]
+        assert [row.cells[2] for row in read_table(path).rows()] == ["fine", "worn, badly", "fine"]
+
+    def test_a_label_is_no_formula_to_a_spreadsheet(self, tmp_path):
+        path = tmp_path / "data.csv"
+        self.grow(path, ["1.0", "-2.0", "=1+1"], ["-3.0", "4.0", "-cold"])
+        assert path.read_text() == HEADER + "1.0,-2.0,'=1+1\n-3.0,4.0,'-cold\n"
+        assert list(read_table(path).texts("status")) == ["=1+1", "-cold"]
 
     def test_a_table_without_a_last_newline(self, tmp_path):
         path = tmp_path / "data.csv"
@@ -303,6 +309,6 @@ class TestCommand:
             process.send_signal(how)
             out, err = process.communicate(timeout=10)
         assert process.returncode == 130
-        rows = read_table(data).rows
+        rows = list(read_table(data).rows())
         assert out == f"{len(rows)} rows of 'fine' added to data.csv.\n"
         assert "Traceback" not in err

@@ -196,7 +196,8 @@ class TestBadTables:
     @pytest.mark.parametrize("cell", ["n/a", "nan", "inf", "1e999", ""])
     def test_a_cell_that_is_no_number_is_named(self, bundle: Bundle, tmp_path: Path, cell: str) -> None:
         path = table(tmp_path, f"x0,x1,status\n1,1,cold\n2,{cell},cold\n")
-        with pytest.raises(DataError, match=re.escape(f"line 3, column 'x1': {cell!r} is not a number")):
+        what = f"{cell!r} is not a number" if cell else "the cell is empty"
+        with pytest.raises(DataError, match=re.escape(f"line 3, column 'x1': {what}")):
             rows_to_score(bundle, path)
 
     def test_bad_rows_are_dropped_and_counted_on_request(self, bundle: Bundle, tmp_path: Path) -> None:

@@ -65,7 +65,7 @@ def truth(bundle: Bundle, layers: Layers) -> tuple[Matrix, list[str]]:
     from sklearn.preprocessing import StandardScaler
 
     table = read_table(bundle.path / "heldout.csv")
-    values = through_registers(bundle.datamap, [[float(cell) for cell in row.cells[:-1]] for row in table.rows])
+    values = through_registers(bundle.datamap, [[float(cell) for cell in row.cells[:-1]] for row in table.rows()])
     keras = import_keras("A test")
     network = keras.Sequential([keras.Input((5,)), *(keras.layers.Dense(n, "relu") for n in (64, 32, 16))])
     network.add(keras.layers.Dense(4, "softmax"))

@@ -153,9 +153,9 @@ def held_out(bundle: Bundle, classes: tuple[str, ...]) -> tuple[np.ndarray, list
     """(values, labels) of heldout.csv."""
     table = read_table(bundle.path / "heldout.csv")
     assert table.columns == (*bundle.manifest.feature_names, "status")
-    assert {row.cells[-1] for row in table.rows} <= set(classes)
-    values = [[number(cell) for cell in row.cells[:-1]] for row in table.rows]
-    return np.array(values), [row.cells[-1] for row in table.rows]
+    assert {row.cells[-1] for row in table.rows()} <= set(classes)
+    values = [[number(cell) for cell in row.cells[:-1]] for row in table.rows()]
+    return np.array(values), [row.cells[-1] for row in table.rows()]
 
 
 def test_the_directory_holds_its_files_and_nothing_else(bundle: Bundle) -> None:

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from ampedge.datamap import DataMap, Tag
 from ampedge.errors import DataError, UsageError
 from ampedge.table import read_table
 from ampedge.training.checks import check
+from ampedge.training.contents import _table as held_out_csv
 from ampedge.training.dataset import Dataset, dataset
 from ampedge.training.scaler import fitted_scaler
 from ampedge.training.settings import FitSettings, TableSettings, parsed_layers, parsed_names
@@ -78,7 +80,7 @@ def test_columns_that_measure_nothing_are_left_out_with_a_note(
     path = write(tmp_path, with_column(name, cells))
     data = made(path)
     assert data.features == ("speed", "torque")
-    assert any(f"{name!r} ({reason})" in note and "--features" in note for note in data.notes)
+    assert any(f"{name.removesuffix(' [s]')!r} ({reason})" in note and "--features" in note for note in data.notes)
     if reason != "text":
         assert made(path, features=(name, "speed")).features == (name, "speed")
 
@@ -141,6 +143,19 @@ def test_spellings_of_a_label_become_the_commonest_and_are_reported(tmp_path: Pa
     assert (data.targets == [0, 0, 0, *([0, 0, 1] * (ROWS // 3))[3:]]).all()
     assert "Spaces around 2 labels were taken off, such as ' good'." in data.notes
     assert "Labels read as the commonest spelling: 'GOOD' as 'good' (1), 'Good' as 'good' (1)." in data.notes
+
+
+def test_the_held_out_rows_hold_no_formula_and_come_back(tmp_path: Path) -> None:
+    status = ["=good", "-worn"] * (ROWS // 2)
+    data = made(write(tmp_path, {**COLUMNS, "status": status}))
+    parts = split(data, TableSettings(), 42)
+    held = held_out_csv(SimpleNamespace(data=data, label="status", group=None), parts.test)
+    path = tmp_path / "heldout.csv"
+    path.write_bytes(held)
+    assert held.count(b",'=good\n") + held.count(b",'-worn\n") == len(parts.test)
+    table = read_table(path)
+    assert list(table.texts("status")) == data.names(parts.test)
+    assert table.numbers("speed").tolist() == data.values[parts.test, 0].tolist()
 
 
 def test_na_none_and_null_are_labels_like_others(tmp_path: Path) -> None:
@@ -222,6 +237,19 @@ def test_a_feature_that_varies_outside_the_training_part_only_is_refused(tmp_pat
     with pytest.raises(DataError, match="'valve' is 0 in every row of the training part") as caught:
         fitted_scaler(data, np.arange(40))
     assert "another --seed" in caught.value.remedy
+
+
+def test_the_unit_of_the_header_is_the_tags_and_another_one_is_warned_of(tmp_path: Path) -> None:
+    path = write(tmp_path, {"speed (1/min)": SPEED, "torque": TORQUE, "status": STATUS})
+    data = made(path)
+    assert [(tag.name, tag.unit) for tag in data.datamap.tags] == [("speed", "1/min"), ("torque", "")]
+    for unit, warnings in (("1/min", 0), ("", 0), ("1/s", 1)):
+        datamap = DataMap((Tag("speed", 0, unit=unit), Tag("torque", 2, unit="Nm")))
+        notes = [note for note in dataset(read_table(path), TableSettings(), datamap).notes if note.startswith("Warn")]
+        assert len(notes) == warnings
+        assert not notes or "has 'speed' in 1/min, the model in 1/s; the numbers were taken as they stand" in notes[0]
+    chosen = made(path, features=("speed (1/min)", "torque"))
+    assert [(tag.name, tag.unit) for tag in chosen.datamap.tags] == [("speed (1/min)", "1/min"), ("torque", "")]
 
 
 def test_further_bad_cells_are_counted(tmp_path: Path) -> None:

@@ -19,9 +19,13 @@ from ampedge.training.train import Trained, train
 class Recorder:
     """A watcher that keeps everything."""
 
+    bytes: list[tuple[int, int]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     stages: list[str] = field(default_factory=list)
     epochs: list[Epoch] = field(default_factory=list)
+
+    def read(self, done: int, size: int) -> None:
+        self.bytes.append((done, size))
 
     def note(self, text: str) -> None:
         self.notes.append(text)
