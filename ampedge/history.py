@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
+from ampedge.causes import in_words as causes_in_words
 from ampedge.errors import UsageError
 from ampedge.files import replaced_file
 from ampedge.formulas import escaped
@@ -35,6 +36,7 @@ class Stretch:
     """A time in which a device had the same label for the same reasons, in one run of the service.
 
     `until_s` is when the next one begins, or the time of the last event where the service or the log ends.
+    `because` is what spoke for the label of its first event, in words.
     """
 
     device: str
@@ -46,6 +48,7 @@ class Stretch:
     until_s: float
     events: int = 1
     is_start: bool = False
+    because: str = ""
 
     @property
     def lasted_s(self) -> float:
@@ -112,6 +115,7 @@ def stretches(events: Iterable[Event]) -> list[Stretch]:
                 event.time_s,
                 event.time_s,
                 is_start=before is not None and before.boot != event.boot,
+                because=causes_in_words(event.because, event.normal_label),
             )
         )
     return done
@@ -141,7 +145,7 @@ def in_words(seconds: float) -> str:
 
 def write_changes(path: Path, found: Sequence[Stretch]) -> None:
     """The stretches as a table for spreadsheets; raises UsageError for a place that cannot be written."""
-    head = ("since", "until", "lasted_s", "device", "label", "quality", "reasons", "events")
+    head = ("since", "until", "lasted_s", "device", "label", "quality", "reasons", "because", "events")
     rows: Iterable[Sequence[Cell]] = (
         (
             rfc3339(one.since_s),
@@ -151,6 +155,7 @@ def write_changes(path: Path, found: Sequence[Stretch]) -> None:
             one.label,
             one.quality,
             ", ".join(one.reasons),
+            one.because,
             one.events,
         )
         for one in found
@@ -182,11 +187,12 @@ def write_events(path: Path, past: Past, chosen: Chosen) -> int:
                 event.confidence,
                 event.quality,
                 ", ".join(event.reasons),
+                causes_in_words(event.because, event.normal_label),
                 *values,
             )
 
-    head = ("time", "device", "boot", "sequence", "label", "class", "confidence", "quality", "reasons", *names)
-    _write(path, head, rows())
+    head = ("time", "device", "boot", "sequence", "label", "class", "confidence", "quality", "reasons", "because")
+    _write(path, (*head, *names), rows())
     return count
 
 

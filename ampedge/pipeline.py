@@ -1,6 +1,6 @@
 """The ordered stages from a frame to a label; only this file knows their order.
 
-    frame -> decode -> judge -> select -> infer -> compare -> decide -> record
+    frame -> decode -> judge -> select -> infer -> compare -> decide -> explain -> record
 
 The same object runs in `serve`, `evaluate` and `collect`: what was evaluated is what runs.
 It is pure given a frame and the memory of the frames before; nothing here touches a socket, a file or a clock.
@@ -17,6 +17,7 @@ from ampedge.decision import chosen, decide
 from ampedge.features import selector
 from ampedge.modbus.codec import engineering, raw_bits, raw_decoder, smallest_normal, with_held_ends
 from ampedge.model.bundle import Bundle, agree
+from ampedge.model.causes import CauseFinder, cause_finder
 from ampedge.quality import judge_raw, judge_value, never_written, worst
 from ampedge.records import Frame, Quality, Reason, Record, TagValue
 
@@ -84,6 +85,7 @@ class Pipeline:
     """All stages, for one model and one data map.
 
     `datamap` is the site's own map; raises ModelRefusedError where it is not the model's.
+    With `reasons` a record says which tags speak for a class that is not the normal one.
     """
 
     def __init__(
@@ -93,6 +95,7 @@ class Pipeline:
         *,
         min_confidence: float = 0.5,
         continuity: Continuity | None = None,
+        reasons: bool = False,
     ) -> None:
         self.bundle = bundle
         self.datamap = agree(bundle, datamap or bundle.datamap)
@@ -103,7 +106,9 @@ class Pipeline:
         self._select = selector(self.datamap.names, bundle.manifest.feature_names)
         self._least = bundle.manifest.thresholds
         self._thresholds = {self._classes.index(name): least for name, least in self._least.items()}
-        self._stages = (self._reader_stage, self._select_stage, self._infer, self._compare, self._decide)
+        self._causes = self._finder() if reasons else None
+        stages = (self._reader_stage, self._select_stage, self._infer, self._compare, self._decide)
+        self._stages = stages if self._causes is None else (*stages, self._explain)
 
     def run(self, frame: Frame) -> Record:
         """The frame's record after every stage."""
@@ -151,6 +156,20 @@ class Pipeline:
         )
         reasons = record.reasons if reason is None else (*record.reasons, reason)
         return replace(record, reasons=reasons, label=label)
+
+    def _finder(self) -> CauseFinder | None:
+        bundle = self.bundle
+        return cause_finder(bundle.manifest, bundle.network, bundle.joint, [tag.unit for tag in self.datamap.tags])
+
+    def _explain(self, record: Record) -> Record:
+        """What speaks for a class that is not normal, or for an odd combination; other reasons explain themselves."""
+        if record.class_name is None or record.vector is None or self._causes is None or _outside(record):
+            return record
+        is_normal = record.class_name == self.bundle.manifest.normal_label
+        if is_normal and Reason.UNUSUAL_COMBINATION not in record.reasons:
+            return record
+        found = self._causes.causes(record.vector, self._classes.index(record.class_name))
+        return replace(record, because=found)
 
 
 def _outside(record: Record) -> bool:

@@ -72,11 +72,28 @@ class TagValue:
 
 
 @dataclass(frozen=True, slots=True)
+class Cause:
+    """A tag that speaks for what the model says: its value and the range of the normal state, in `unit`.
+
+    `share` is how much of it the tag explains.  A value within the range speaks by not fitting the other tags;
+    `expected` is then what they let expect.
+    """
+
+    tag: str
+    value: float
+    unit: str
+    low: float
+    high: float
+    share: float
+    expected: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Record:
     """A frame on its way through the stages; each stage fills in its part.
 
     `class_name` is what the model says, None when it was not asked.
-    `label` is what is published after the decision.
+    `label` is what is published after the decision, `because` what speaks for it, the weightiest first.
     """
 
     frame: Frame
@@ -88,6 +105,7 @@ class Record:
     class_name: str | None = None
     confidence: float | None = None
     label: str = UNKNOWN
+    because: tuple[Cause, ...] = ()
 
 
 EVENT, DROPPED = 0, 1

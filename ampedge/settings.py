@@ -374,6 +374,9 @@ class DecisionSection(Section):
     normal_label: str | None = Field(
         None, description="The healthy state; by default the bundle's (in training: the commonest class)."
     )
+    reasons: bool = Field(
+        True, description="Events say which tags speak for a label, and what would be normal in the bundle's own."
+    )
 
 
 class StoreSection(Section):

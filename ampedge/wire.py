@@ -6,11 +6,11 @@ The schema is published as `docs/event.schema.json`; every event of the tests is
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from ampedge.records import Quality, Record
+from ampedge.records import Cause, Quality, Record
 
 SCHEMA_VERSION = 1
 
@@ -55,6 +55,7 @@ class Event:
     time_synced: bool | None = None
     monotonic_s: float = 0.0
     values: Mapping[str, tuple[float | None, str, Quality]] = field(default_factory=dict)
+    because: tuple[Cause, ...] = ()
 
 
 def event_payload(
@@ -65,7 +66,7 @@ def event_payload(
     `time_synced` says whether the clock that stamped it was known to be right, None where nobody can tell.
     """
     probabilities = record.probabilities
-    event = {
+    event: dict[str, Any] = {
         "schema": SCHEMA_VERSION,
         "device": origin.device,
         "boot": origin.boot,
@@ -87,6 +88,8 @@ def event_payload(
         "interval_s": origin.interval_s,
         "replayed": replayed,
     }
+    if record.because:
+        event["because"] = [asdict(cause) for cause in record.because]
     return _ENCODER.encode(event).encode()
 
 
@@ -133,6 +136,7 @@ def parse_event(payload: bytes) -> Event:
                 str(name): (_number(value["value"]), str(value["unit"]), Quality(value["quality"]))
                 for name, value in plain["values"].items()
             },
+            because=tuple(map(_cause, plain.get("because", ()))),
         )
     except (KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
         raise ValueError(f"not an event: {type(error).__name__} {error}") from error
@@ -181,6 +185,18 @@ def _time_s(text: str) -> float:
     if time.tzinfo is None:
         raise ValueError(f"the time {text} has no zone")
     return time.timestamp()
+
+
+def _cause(plain: Mapping[str, Any]) -> Cause:
+    return Cause(
+        tag=str(plain["tag"]),
+        value=_finite(plain["value"]),
+        unit=str(plain["unit"]),
+        low=_finite(plain["low"]),
+        high=_finite(plain["high"]),
+        share=_finite(plain["share"]),
+        expected=_number(plain["expected"]),
+    )
 
 
 def _number(value: Any) -> float | None:

@@ -112,6 +112,7 @@ LEVELS = {
     "mqtt.tls": (True, False, True),
     "mqtt.topic": ("file/a", "environment/b", "flag/c"),
     "decision.min_confidence": (0.6, 0.7, 0.8),
+    "decision.reasons": (False, True, False),
     "store.commit_s": (10, 20.5, 30),
     "store.max_mb": (10, 20.5, 30),
     "store.keep_days": (10, 20.5, 30),

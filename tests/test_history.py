@@ -6,6 +6,7 @@ import json
 import os
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from ampedge.cli.past import table
 from ampedge.clock import FakeClock
 from ampedge.errors import UsageError
 from ampedge.history import Chosen, Past, in_words, since
-from ampedge.records import Frame, Quality, Reason, Record, TagValue
+from ampedge.records import Cause, Frame, Quality, Reason, Record, TagValue
 from ampedge.store.event_log import EventLog
 from ampedge.wire import Origin, event_payload
 from tests.support.cli import run_cli
@@ -54,6 +55,7 @@ class Plant:
         device: str = "pump",
         quality: Quality = GOOD,
         value: float = 1.5,
+        because: tuple[Cause, ...] = (),
     ) -> None:
         """So many events alike."""
         for _ in range(count):
@@ -63,6 +65,7 @@ class Plant:
             record = Record(
                 Frame(device, now_s), values, quality, reasons, class_name=name, confidence=0.75, label=label
             )
+            record = replace(record, because=because)
             origin = Origin(device, self._boot, "m", "1", (label,), "idle", 1.0)
             self._log.append(device, self._sequence, now_s, event_payload(record, origin, self._sequence))
             self._sequence += 1
@@ -151,6 +154,23 @@ def test_every_event(state: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert shown(capsys, "--all", "--limit", 4) == lines[-4:]
 
 
+def test_what_spoke_for_a_label_is_told(state: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with Plant(state, boot="b2", begin_s=BEGIN_S + 1000) as plant:
+        plant.say("worn", because=(Cause("flow", 1.5, "l/min", 2.0, 4.0, 1.0),))
+        plant.say("worn", because=(Cause("flow", 1.4, "l/min", 2.0, 4.0, 1.0),))
+    words = "flow 1.5 l/min (idle 2.0 to 4.0)"
+    (line,) = shown(capsys, "--limit", 1)[1:]
+    assert " ".join(line.split()).endswith(f"1 s worn good {words}, serve had started")  # as it began
+    lines = shown(capsys, "--all", "--limit", 2)
+    assert lines[0].endswith(f"worn   75.0%  good  {words}")
+    assert lines[1].endswith("flow 1.4 l/min (idle 2.0 to 4.0)")
+    for flags in ([], ["--all"]):
+        app(["history", *flags, "--csv", "out.csv"], standalone_mode=False)
+        rows = list(csv.DictReader((tmp_path / "out.csv").read_text().splitlines()))
+        assert next(row["because"] for row in rows if row["label"] == "worn") == words
+        assert rows[0]["because"] == ""
+
+
 def test_json_is_what_was_published(state: Path, capsys: pytest.CaptureFixture[str]) -> None:
     events = [json.loads(line) for line in shown(capsys, "--json", "--since", "3505s")]
     assert [event["sequence"] for event in events] == list(range(95, 105))
@@ -162,7 +182,7 @@ def test_a_table_of_the_changes(state: Path, tmp_path: Path, capsys: pytest.Capt
     assert capsys.readouterr().err == "4 changes written to out.csv.\n"
     rows = list(csv.DictReader((tmp_path / "out.csv").read_text().splitlines()))
     assert list(rows[0].values()) == [
-        *("2027-01-15T08:00:00.000Z", "2027-01-15T08:01:30.000Z", "90.0", "pump", "idle", "good", "", "90")
+        *("2027-01-15T08:00:00.000Z", "2027-01-15T08:01:30.000Z", "90.0", "pump", "idle", "good", "", "", "90")
     ]
     assert rows[2]["reasons"] == "no_communication"
 
@@ -185,6 +205,7 @@ def test_a_table_of_every_event_is_safe_for_spreadsheets(
         "confidence": "0.75",
         "quality": "good",
         "reasons": "",
+        "because": "",
         "flow": "-3.5",
         "'-temp": "-2.5",
     }

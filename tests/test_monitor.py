@@ -25,7 +25,7 @@ from ampedge.errors import UsageError
 from ampedge.monitor.board import Board, Kind
 from ampedge.monitor.view import TagRow, Tone, View
 from ampedge.mqtt.subscriber import Message
-from ampedge.records import Frame, Quality, Reason, Record, TagValue
+from ampedge.records import Cause, Frame, Quality, Reason, Record, TagValue
 from ampedge.wire import Origin, event_payload
 from tests.support.cli import command, environment, run_cli
 from tests.support.event_schema import valid_event
@@ -417,9 +417,12 @@ def test_the_view_tells_all_there_is() -> None:
 @pytest.mark.parametrize("width", [40, 60, 80, 140])
 @pytest.mark.parametrize("tags", [1, 26, 200])
 def test_it_fits_any_terminal_and_shows_trouble_first(width: int, tags: int) -> None:
+    because = ", ".join(["flow 1.5 l/min (idle 2.0 to 4.0)"] * 3)
     rows = [TagRow(f"tag_{i}", float(i), "V", Quality.GOOD, (1.0,) * 60) for i in range(tags - 1)]
     rows.append(TagRow("broken", None, "V", Quality.BAD, (None,) * 60))
-    lines = text_of(changed(values=tuple(rows)), width=width, height=24).splitlines()
+    text = text_of(changed(values=tuple(rows), because=because), width=width, height=24)
+    lines = text.splitlines()
+    assert because.replace(" ", "") in re.sub(r"\s", "", text)
     assert len(lines) <= 24
     assert max(map(len, lines)) <= width
     assert any("broken" in line for line in lines)
@@ -560,6 +563,19 @@ def test_json_holds_a_label_back_for_its_event(
     clock.advance(0.2)
     lines.turn(clock.monotonic())
     assert capsys.readouterr().out.splitlines()[1:] == ['{"label": "failsoon"}']
+
+
+def test_what_speaks_for_a_label_reaches_the_view() -> None:
+    said = "flow 1.5 l/min (idle 2.0 to 4.0)"
+    assert f"\n{said}\n" in text_of(changed(because=said))
+    (line,) = (line for line in overview_of((changed(because=said), PUMPS[0]), width=120).splitlines() if said in line)
+    assert line.rstrip().endswith(f"volts outside training, {said}")
+    board = Board("t", "s")
+    causes = (Cause("flow\x1b", 1.5, "l/min", 2.0, 4.0, 1.0),)
+    record = Record(Frame("amp1", 0.0), class_name="worn", confidence=0.75, label="worn", because=causes)
+    payload = event_payload(record, Origin("amp1", "b1", "tiny", "1", ("worn",), "idle", 1.0), 0)
+    board.take(Message("t/event", payload, False, 0.0), time_s=0.0)
+    assert board.view(0.0).because == said.replace("flow", "flow\N{REPLACEMENT CHARACTER}")
 
 
 def test_the_reasons_of_a_reading_reach_the_view() -> None:

@@ -293,6 +293,31 @@ def test_min_confidence_and_normal_label_reach_the_event(tmp_path: Path, mosquit
         assert event["normal_label"] == "unstable"
 
 
+@pytest.mark.parametrize("text", ["", "reasons = false\n", 'normal_label = "unstable"\n'])
+def test_an_event_says_what_speaks_for_its_label(tmp_path: Path, mosquitto: Mosquitto, text: str) -> None:
+    """Unless the config wants none, or names another normal state than that of which the model knows the ranges."""
+    config = tmp_path / "site.toml"
+    config.write_text(f"[decision]\n{text}")
+    options = ("--config", config)
+    with MosquittoSub(mosquitto.port, "amp/#") as sub, Serve(tmp_path, *options, broker=mosquitto.port) as serve:
+        serve.write(*GOLDEN)
+        assert "because" not in wait_for_label(sub, "healthy")
+        serve.write(*GOLDEN[:3], 3.5, GOLDEN[4])
+        event = wait_for_label(sub, "unstable")
+        said = "output_thd 3.5 % (healthy 0.7 to 2.1)"
+        if text:
+            assert "because" not in event
+        else:
+            (cause,) = event["because"]
+            assert (cause["tag"], cause["unit"], cause["expected"]) == ("output_thd", "%", None)
+            assert cause["low"] < cause["high"] < cause["value"] == event["values"]["output_thd"]["value"]
+        wait_until(lambda: "unstable" in serve.log, what="the label in the log")
+        assert (said in serve.log) == (not text)
+        assert serve.stop() == 0
+    done = run_cli("history", "--all", cwd=tmp_path)
+    assert (said in done.stdout) == (not text)
+
+
 def test_a_normal_label_that_is_no_class_is_refused(tmp_path: Path) -> None:
     (tmp_path / "ampedge.toml").write_text('[decision]\nnormal_label = "healty"\n')
     done = run_cli("serve", cwd=tmp_path)

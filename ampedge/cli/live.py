@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ampedge import log
+from ampedge.causes import in_words
 from ampedge.config import Config
 from ampedge.decision import in_percent
 from ampedge.records import UNKNOWN, Quality
@@ -94,6 +95,8 @@ def _device(loop: DeviceLoop, normal: str) -> "Text":
     text.append(f" {record.quality} ", _STYLES[record.quality])
     if record.reasons:
         text.append(f"({', '.join(record.reasons)}) ", "dim")
+    if record.because:
+        text.append(f"{in_words(record.because, normal)} ", "not bold")
     text.append(f" {loop.age_s():.1f} s ago  {loop.rate():.2g}/s", "dim")
     if loop.poller.skipped:
         text.append(f"  {loop.poller.skipped} skipped", "red")

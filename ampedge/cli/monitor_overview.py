@@ -79,7 +79,7 @@ def _row(view: View, wide: bool) -> Iterator[Text]:
         quality = view.quality
         yield Text("") if quality is None else Text(quality, "dim" if stale else QUALITIES[quality])
     yield Text(age(view))
-    yield Text(view.stale or in_words(view.reasons))
+    yield Text(view.stale or ", ".join(filter(None, (in_words(view.reasons), view.because))))
 
 
 def _changes(views: Sequence[View]) -> list[Text]:

@@ -35,13 +35,15 @@ def drawn(view: View, where: str, *, problem: str | None, size: tuple[int, int])
     """The view for a terminal of `size` (columns, lines)."""
     width, height = size
     below = [*losses(view), *_changes(view)]
+    because = Text(view.because, overflow="fold")
+    room = height - _OTHER_LINES - len(below) - max(0, -(-because.cell_len // width) - 1)
     return Group(
         header(view, where, problem),
         _label(view),
         _certainty(view),
         _life(view),
-        Text(),
-        _tables(view.values, width, max(1, height - _OTHER_LINES - len(below))),
+        because,
+        _tables(view.values, width, max(1, room)),
         Text(),
         *below,
     )

@@ -11,8 +11,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from ampedge.causes import in_words
 from ampedge.decision import in_percent
-from ampedge.history import Chosen, Past, Stretch, in_words, since, write_changes, write_events
+from ampedge.history import Chosen, Past, Stretch, since, write_changes, write_events
+from ampedge.history import in_words as length_in_words
 from ampedge.records import UNKNOWN, Quality
 from ampedge.store.state_dir import holder
 from ampedge.wire import Event
@@ -82,7 +84,8 @@ def _lines(lines: Iterable[str]) -> int:
 def _line(event: Event) -> str:
     confidence = "" if event.confidence is None else in_percent(event.confidence)
     said = f"{_local(event.time_s, 'milliseconds')}  {event.device}  {event.label}  {confidence:>6}  {event.quality}"
-    return _plain(f"{said}  {', '.join(event.reasons)}".rstrip())
+    told = (said, ", ".join(event.reasons), in_words(event.because, event.normal_label))
+    return _plain("  ".join(filter(None, told)))
 
 
 def table(found: Sequence[Stretch], width: int) -> Table:
@@ -101,14 +104,15 @@ def table(found: Sequence[Stretch], width: int) -> Table:
         for name in names:
             made.add_column(name, overflow="fold")
     for one in found:
-        reasons = ", ".join((*one.reasons, *(["serve had started"] if one.is_start else [])))
+        told = (*one.reasons, one.because, "serve had started" if one.is_start else "")
+        reasons = ", ".join(filter(None, told))
         cells = {
             "device": Text(_plain(one.device)),
             "label": Text(_plain(one.label), "yellow" if one.label == UNKNOWN else "bold"),
             "quality": Text(one.quality, _STYLES[one.quality]),
             "reasons": Text(_plain(reasons), "dim"),
         }
-        since, lasted = Text(_local(one.since_s)), Text(in_words(one.lasted_s))
+        since, lasted = Text(_local(one.since_s)), Text(length_in_words(one.lasted_s))
         if width < _NARROW:
             rest = [since, lasted, *(cells[name] for name in names if name != "label")]
             made.add_row(cells["label"], Text("\n").join(text for text in rest if text))

@@ -30,6 +30,10 @@ class JointEnvelope:
             np.array([_upper(flat, len(self._mean)) for flat in _floats(of_class.whitenings)]) for of_class in classes
         ]
 
+    def components(self, place: int) -> "tuple[Matrix, NDArray[np.float64]]":
+        """The centres (components, features) and whitening matrices of the class at `place`, in scaled units."""
+        return self._centres[place][:, 0], self._whitenings[place]
+
     def distance(self, values: Sequence[float], place: int) -> float:
         """How far the values of one row, in engineering units, are from the class at `place`; 1 is its limit."""
         return float(self.distances(np.array([values], dtype=np.float64), place)[0])

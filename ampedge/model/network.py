@@ -45,35 +45,44 @@ class DenseNetwork:
         std: Sequence[float],
         layers: Layers,
     ) -> None:
-        self._mean = np.asarray(mean, dtype=np.float64)
-        self._std = np.asarray(std, dtype=np.float64)
+        self.mean = np.asarray(mean, dtype=np.float64)
+        self.std = np.asarray(std, dtype=np.float64)
         self.layers = tuple(layers)
 
-    def scaled(self, values: Matrix) -> "NDArray[np.float32]":
-        """The inputs of the first layer; what float32 cannot hold becomes infinite."""
+    def inputs(self, values: Matrix) -> "NDArray[np.float32]":
+        """What the first layer gets; what float32 cannot hold becomes infinite."""
         with np.errstate(over="ignore", invalid="ignore"):
-            return ((values - self._mean) / self._std).astype(np.float32)
+            return self.scaled(values).astype(np.float32)
 
     def float32_scaling(self) -> "tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]":
         """(coarse, fine, scale), so that (values - coarse - fine) * scale scales values in float32.
 
         The mean is taken off in two parts, so that a column such as 1,000,000 +- 1 keeps its digits.
         """
-        coarse = self._mean.astype(np.float32)
-        return coarse, (self._mean - coarse).astype(np.float32), (1 / self._std).astype(np.float32)
+        coarse = self.mean.astype(np.float32)
+        return coarse, (self.mean - coarse).astype(np.float32), (1 / self.std).astype(np.float32)
 
     def probabilities(self, values: Matrix) -> Matrix:
         """(rows, features) in engineering units to (rows, classes)."""
         with np.errstate(over="ignore", invalid="ignore"):
-            flow = self.scaled(values)
-            *hidden, (kernel, bias) = self.layers
-            for inner, offset in hidden:
-                flow = np.maximum(flow @ inner + offset, 0)
-            scores = (flow @ kernel + bias).astype(np.float64)
+            scores = self.scores(self.scaled(values))
             scores -= scores.max(axis=1, keepdims=True)
             np.exp(scores, out=scores)
             scores /= scores.sum(axis=1, keepdims=True)
         return scores
+
+    def scaled(self, values: Matrix) -> Matrix:
+        """(rows, features) in engineering units to scaled units."""
+        scaled: Matrix = (values - self.mean) / self.std
+        return scaled
+
+    def scores(self, scaled: Matrix) -> Matrix:
+        """(rows, features) in scaled units to (rows, classes) before the softmax."""
+        flow = scaled.astype(np.float32)
+        *hidden, (kernel, bias) = self.layers
+        for inner, offset in hidden:
+            flow = np.maximum(flow @ inner + offset, 0)
+        return (flow @ kernel + bias).astype(np.float64)
 
 
 def pack_weights(layers: Layers) -> bytes:

@@ -4,6 +4,7 @@ from collections import deque
 from dataclasses import replace
 from itertools import pairwise
 
+from ampedge.causes import in_words
 from ampedge.monitor.presence import SERVICE_OFFLINE, Presence
 from ampedge.monitor.view import TagRow, Tone, View, printable
 from ampedge.mqtt.subscriber import Message
@@ -106,6 +107,7 @@ class Readings:
             confidence=event.confidence,
             quality=event.quality,
             reasons=tuple(printable(reason) for reason in event.reasons),
+            because=printable(in_words(event.because, event.normal_label)),
             device=self._name(),
             model=printable(event.model),
             values=tuple(

@@ -38,6 +38,7 @@ class View:
 
     `stale` says why the label does not stand for now, None where it does.
     `changes` are (seconds since the epoch, label), the newest last.
+    `because` is what speaks for the label, in words.
     `late` counts events that were sent again later, `dropped` those that the service says it has dropped.
     Of a service that publishes bare labels only, what just events tell is None or empty.
     """
@@ -54,6 +55,7 @@ class View:
     confidence: float | None = None
     quality: Quality | None = None
     reasons: tuple[str, ...] = ()
+    because: str = ""
     values: tuple[TagRow, ...] = ()
     device: str | None = None
     model: str | None = None

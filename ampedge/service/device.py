@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from ampedge.causes import in_words
 from ampedge.clock import Clock
 from ampedge.config import Config, Device
 from ampedge.continuity import Continuity
@@ -174,7 +175,7 @@ class DeviceLoop:
             self.last_good_s = now_s
         previous, self.latest = self.latest, record
         if previous is None or _said(previous) != _said(record):
-            logger.info("%s: %s", self.name, sentence(record), extra=self._about)
+            logger.info("%s: %s", self.name, sentence(record, self._brain.origin.normal_label), extra=self._about)
 
 
 def brain_for(
@@ -187,8 +188,9 @@ def brain_for(
     datamap = device.datamap or bundle.datamap
     known = before is not None and set(before.pipeline.datamap.tags) == set(datamap.tags)
     continuity = before.continuity if before is not None and known else Continuity(datamap)
-    pipeline = Pipeline(bundle, datamap, min_confidence=config.settings.decision.min_confidence, continuity=continuity)
-    manifest = bundle.manifest
+    manifest, decision = bundle.manifest, config.settings.decision
+    reasons = decision.reasons and normal_label == manifest.normal_label  # what is normal is known of that class only
+    pipeline = Pipeline(bundle, datamap, min_confidence=decision.min_confidence, continuity=continuity, reasons=reasons)
     origin = Origin(
         device=device.name,
         boot=boot,
@@ -201,11 +203,13 @@ def brain_for(
     return Brain(pipeline, origin, continuity)
 
 
-def sentence(record: Record) -> str:
+def sentence(record: Record, normal_label: str) -> str:
     """The record in a line, for people; what the device had to say is a line of its own."""
     confidence = "" if record.confidence is None else f" {in_percent(record.confidence)}"
     said = f"{record.label}{confidence if record.label != UNKNOWN else ''}, quality {record.quality}"
-    return f"{said} ({', '.join(record.reasons)})." if record.reasons else f"{said}."
+    reasons = f" ({', '.join(record.reasons)})" if record.reasons else ""
+    because = f": {in_words(record.because, normal_label)}" if record.because else ""
+    return f"{said}{reasons}{because}."
 
 
 def _said(record: Record) -> tuple[object, ...]:

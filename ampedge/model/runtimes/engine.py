@@ -35,7 +35,7 @@ class EngineRuntime:
 
     def probabilities(self, values: Matrix) -> Matrix:
         """(rows, features) in engineering units to (rows, classes)."""
-        scaled = self._network.scaled(values)
+        scaled = self._network.inputs(values)
         found = self._engine(scaled).astype(np.float64)
         second, best = np.partition(found, (-2, -1), axis=1)[:, -2:].T
         unclear = ~((best - second > _CLEAR) & (np.abs(scaled) < _LARGEST).all(axis=1))  # NaN is unclear, too

@@ -71,7 +71,7 @@ def _inputs(network: DenseNetwork) -> int:
 
 def _flows(network: DenseNetwork, values: Matrix) -> list[NDArray[np.float32]]:
     """The scaled values and the scores of each layer; raises ModelRefusedError where one is infinite."""
-    flows = [network.scaled(values)]
+    flows = [network.inputs(values)]
     with np.errstate(over="ignore", invalid="ignore"):
         for at, (kernel, bias) in enumerate(network.layers, start=1):
             flow = flows[-1] @ kernel + bias

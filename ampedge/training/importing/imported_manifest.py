@@ -69,7 +69,7 @@ def _joint(parts: Parts) -> list[dict[str, Any]] | None:
     """How the tags of each class belong together, where there are rows to learn it from."""
     if parts.data is None:
         return None
-    scaled = parts.runtime().scaled(parts.data.values).astype(np.float64)
+    scaled = parts.runtime().scaled(parts.data.values)
     found = joint(scaled, parts.data.targets, None, len(parts.classes))
     return None if found is None else [of_class.model_dump() for of_class in found]
 
