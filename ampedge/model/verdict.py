@@ -77,7 +77,7 @@ def never_recognised(network: Mapping[str, Any], quoted: Callable[[str], str] = 
         return None
     return (
         f"It recognised no row of {', '.join(map(quoted, missed))}: never rely on it there. "
-        "More rows of such a class help, or --class-weight balanced."
+        "More rows of such a class help, or --weights balanced."
     )
 
 

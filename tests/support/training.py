@@ -22,12 +22,16 @@ class Recorder:
     notes: list[str] = field(default_factory=list)
     stages: list[str] = field(default_factory=list)
     epochs: list[Epoch] = field(default_factory=list)
+    fits: list[tuple[FitSettings, int, int]] = field(default_factory=list)
 
     def note(self, text: str) -> None:
         self.notes.append(text)
 
     def stage(self, text: str) -> None:
         self.stages.append(text)
+
+    def trying(self, settings: FitSettings, done: int, of: int) -> None:
+        self.fits.append((settings, done, of))
 
     def epoch(self, epoch: Epoch, of: int) -> None:
         self.epochs.append(epoch)
@@ -37,7 +41,7 @@ def trained(
     path: Path, out: Path, *, config: Config | None = None, watcher: Recorder | None = None, **settings: Any
 ) -> Trained:
     """Train with these settings, whichever of the two settings classes they belong to, and no file's config."""
-    name = settings.pop("name", None)
+    name, tried = settings.pop("name", None), settings.pop("tried", ())
     of_table = {f.name: settings.pop(f.name) for f in fields(TableSettings) if f.name in settings}
     return train(
         path,
@@ -47,6 +51,7 @@ def trained(
         fitting=FitSettings(**settings),
         watcher=watcher or Recorder(),
         name=name,
+        tried=tried,
     )
 
 
