@@ -27,7 +27,8 @@ Flags = NDArray[np.bool_]
 class Dataset:
     """Rows in file order, every cell a number and every label a class.
 
-    `values` has shape (rows, features); `targets` holds each row's place in `classes`, which are sorted.
+    `values` has shape (rows, features); `targets` holds each row's place in `classes`, which are sorted; `lines` are
+    those of the file.
     """
 
     path: Path
@@ -35,6 +36,7 @@ class Dataset:
     values: Matrix
     classes: tuple[str, ...]
     targets: NDArray[np.int32]
+    lines: tuple[int, ...]
     groups: tuple[str, ...] | None
     notes: tuple[str, ...]
     chosen_by: Literal["table", "features", "tags"]
@@ -85,7 +87,8 @@ def dataset(table: Table, settings: TableSettings, datamap: DataMap | None = Non
         groups = tuple(row.cells[place].strip() for row, fit in zip(table.rows, good, strict=True) if fit)
     places = {name: place for place, name in enumerate(classes)}
     targets = np.array([places[name] for name in kept], dtype=np.int32)
-    return Dataset(table.path, datamap, values[good], classes, targets, groups, tuple(notes), chosen_by)
+    lines = tuple(row.line for row, fit in zip(table.rows, good, strict=True) if fit)
+    return Dataset(table.path, datamap, values[good], classes, targets, lines, groups, tuple(notes), chosen_by)
 
 
 def _with_tags(table: Table, settings: TableSettings, datamap: DataMap) -> TableSettings:

@@ -63,22 +63,21 @@ def _stratified(data: Dataset, rows: Rows, count: int, seed: int) -> Iterator[tu
 
 
 def _by_group(data: Dataset, rows: Rows, column: str, count: int, seed: int) -> Iterator[tuple[Rows, Rows, Rows]]:
-    names = len(set(np.array(data.groups)[rows]))
-    if names <= count:
+    names = _groups(data, rows)
+    outer = list(_group_folds(data, rows, count, seed)) if names >= count else []
+    if not outer or min(_groups(data, others) for others, _ in outer) < 2:
         raise DataError(
-            f"{data.path}, column {column!r}: {names} groups are too few for {count} folds, which need more groups "
-            "than folds.",
+            f"{data.path}, column {column!r}: {names} groups are too few for {count} folds, each with a group to "
+            "train on, one to calibrate on and one to be judged on.",
             "Give fewer folds, or a column with more groups.",
         )
-    for others, judged in _group_folds(data, rows, count, seed):
-        inner = min(_INNER_FOLDS, len(set(np.array(data.groups)[others])))
+    for others, judged in outer:
+        inner, aim = min(_INNER_FOLDS, _groups(data, others)), _SHARE * len(others)
         choices = [
-            (len(_absent(data, training)), len(_absent(data, validation)), len(validation), training, validation)
-            for training, validation in _group_folds(data, others, inner, seed)
+            (len(_absent(data, training)), len(_absent(data, validation)), abs(len(validation) - aim), place)
+            for place, (training, validation) in enumerate(made := list(_group_folds(data, others, inner, seed)))
         ]
-        aim = _SHARE * len(others)
-        best = min(choices, key=lambda choice: (choice[0], choice[1], abs(choice[2] - aim)))
-        yield best[3], best[4], judged
+        yield (*made[min(choices)[-1]], judged)
 
 
 def _group_folds(data: Dataset, rows: Rows, count: int, seed: int) -> Iterator[tuple[Rows, Rows]]:
@@ -97,6 +96,10 @@ def _by_time(rows: Rows, count: int) -> Iterator[tuple[Rows, Rows, Rows]]:
     for before, judged in TimeSeriesSplit(count).split(rows):
         first = round(len(before) * (1 - _SHARE))
         yield rows[before[:first]], rows[before[first:]], rows[judged]
+
+
+def _groups(data: Dataset, rows: Rows) -> int:
+    return len(set(np.array(data.groups)[rows]))
 
 
 def _absent(data: Dataset, rows: Rows) -> set[int]:
