@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -72,12 +73,14 @@ def _by_group(data: Dataset, rows: Rows, column: str, count: int, seed: int) -> 
             "Give fewer folds, or a column with more groups.",
         )
     for others, judged in outer:
-        inner, aim = min(_INNER_FOLDS, _groups(data, others)), _SHARE * len(others)
-        choices = [
-            (len(_absent(data, training)), len(_absent(data, validation)), abs(len(validation) - aim), place)
-            for place, (training, validation) in enumerate(made := list(_group_folds(data, others, inner, seed)))
-        ]
-        yield (*made[min(choices)[-1]], judged)
+        choices = list(_group_folds(data, others, min(_INNER_FOLDS, _groups(data, others)), seed))
+        yield (*min(choices, key=partial(_poverty, data, _SHARE * len(others))), judged)
+
+
+def _poverty(data: Dataset, aim: float, parts: tuple[Rows, Rows]) -> tuple[int, int, float]:
+    """(classes missing from training, from validation, how far the size of validation is off)."""
+    absent = [len(data.classes) - len(np.unique(data.targets[part])) for part in parts]
+    return absent[0], absent[1], abs(len(parts[1]) - aim)
 
 
 def _group_folds(data: Dataset, rows: Rows, count: int, seed: int) -> Iterator[tuple[Rows, Rows]]:
@@ -100,7 +103,3 @@ def _by_time(rows: Rows, count: int) -> Iterator[tuple[Rows, Rows, Rows]]:
 
 def _groups(data: Dataset, rows: Rows) -> int:
     return len(set(np.array(data.groups)[rows]))
-
-
-def _absent(data: Dataset, rows: Rows) -> set[int]:
-    return set(range(len(data.classes))) - set(data.targets[rows].tolist())
