@@ -267,7 +267,7 @@ class TestBesideOthers:
             for said in (
                 "The network earns its place: macro-F1 0.600 against 0.200 of the logistic regression.",
                 "A random forest is better on the same rows: macro-F1 0.900 against 0.600. There is more in these "
-                "columns than this network has learned; other --layers or --epochs may find it.",
+                "columns than this network has learned; --sweep or more --epochs may find it.",
             )
         ]
 

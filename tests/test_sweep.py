@@ -187,6 +187,12 @@ def test_a_class_that_weighs_more_is_found_more_often(tmp_path: Path) -> None:
     assert settings["class_weight"] == {"bad": 8.0}
 
 
+def test_weights_and_costs_together_are_warned_of(wine_csv: Path, tmp_path: Path) -> None:
+    for weights, warnings in (("balanced", 1), ("none", 0)):
+        made = trained(wine_csv, tmp_path / "m", class_weight=weights, costs={"class_0": 5.0}, layers=(3,), **QUICK)
+        assert sum("--cost takes them for true" in note for note in made.notes) == warnings
+
+
 def test_l2_keeps_the_weights_small(wine_csv: Path, tmp_path: Path) -> None:
     sizes = []
     for l2 in ("0", "0.1"):

@@ -18,7 +18,7 @@ _FOLDS = 3
 _GRID: dict[str, Sequence[Any]] = {
     "layers": ((32,), (64, 32, 16), (128, 64)),
     "learning_rate": (0.001, 0.003),
-    "l2": (0.0, 0.001),
+    "l2": (0.0, 0.0003),
 }
 GRID = tuple(_GRID)
 """The settings that a sweep tries."""

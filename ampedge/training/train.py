@@ -32,6 +32,10 @@ from ampedge.training.weighting import class_weights, known_weights
 
 _LIBRARIES = ("sklearn", "tensorflow", "keras", "matplotlib")
 _ELSEWHERE = "Choose another place with --out."
+_LEANING_TWICE = (
+    "Warning: --weights shifts the probabilities to classes that weigh more, and --cost takes them for true: together "
+    "they find more of such a class, at more false alarms, than its cost asks for."
+)
 
 
 class Watcher(Protocol):
@@ -101,7 +105,8 @@ def train(
     )
     normal_label = _normal_label(data, config.settings.decision.normal_label)
     parts = split(data, table, fitting.seed)
-    notes = (*data.notes, *check(data, table.features or ()), *parts.notes)
+    leaning = [_LEANING_TWICE] if fitting.costs and fitting.class_weight != "none" else []
+    notes = (*data.notes, *check(data, table.features or ()), *parts.notes, *leaning)
     for note in notes:
         watcher.note(note)
     costs = known_costs(fitting.costs, data.classes, normal_label)
