@@ -411,7 +411,7 @@ class TestCommand:
             "Accuracy misleads here: always answering the commonest class reaches 0.950, this model 0.950; macro-F1, "
             "in which every class counts the same, is 0.487.",
             "It recognised no row of 'warm': never rely on it there. More rows of such a class help, or "
-            "--class-weight balanced.",
+            "--weights balanced, at the price of false alarms.",
         ]
         assert self.run().splitlines()[:2] == cautions
         document = json.loads(self.run("--json"))
