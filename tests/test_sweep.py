@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from ampedge.cli.app import app
 from ampedge.cli.training_screen import Screen
-from ampedge.errors import UsageError
+from ampedge.errors import DataError, UsageError
 from ampedge.training import sweep as sweeping
 from ampedge.training import train as training
 from ampedge.training.cross_validation import Spread
@@ -95,6 +95,18 @@ def test_held_out_rows_have_no_say_and_the_best_is_trained(
     ]  # fmt: skip
     assert made.bundle.manifest.training.settings["l2"] == 0.1
     assert made.metrics["sweep"]["chosen"] == 1
+
+
+def test_rows_that_allow_no_folds_are_an_error_with_a_way_out(tmp_path: Path) -> None:
+    lines = [f"{row},{row * 7 % 30},{'ab'[row % 2]},{row // 10}" for row in range(30)]
+    path = tmp_path / "data.csv"
+    path.write_text("\n".join(["x,y,status,run", *lines]) + "\n", "utf-8")
+    result = run(path, "--sweep", "--group", "run", "--features", "x,y", "--out", tmp_path / "m")
+    assert isinstance(result.exception, DataError)
+    assert "--sweep: " in result.exception.problem
+    assert "2 groups are too few for 3 folds" in result.exception.problem
+    assert "Leave --sweep away" in result.exception.remedy
+    assert not (tmp_path / "m").exists()
 
 
 def test_the_sweep_shows_all_that_was_tried_and_ends_as_the_same_training_would(

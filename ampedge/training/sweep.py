@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ampedge.errors import UsageError
+from ampedge.errors import DataError, UsageError
 from ampedge.training.cross_validation import Spread, fold_scores, spread
 from ampedge.training.dataset import Dataset
 from ampedge.training.folds import folds
@@ -63,7 +63,38 @@ def sweep(
     costs: Mapping[str, float],
     on_fit: Callable[[FitSettings, int, int], None] = lambda *_: None,
 ) -> list[Trial]:
-    """Every candidate on the same folds of `rows`; `on_fit` is told the candidate, fits done and fits in all."""
+    """Every candidate on the same folds of `rows`; `on_fit` is told the candidate, fits done and fits in all.
+
+    Raises DataError where the rows do not allow these folds.
+    """
+    try:
+        return _trials(data, rows, table, tried, costs, on_fit)
+    except DataError as error:
+        raise DataError(f"--sweep: {error.problem}", "Leave --sweep away, or collect more rows.") from error
+
+
+def best(trials: Sequence[Trial]) -> Trial:
+    """The highest mean macro-F1, of equal ones the smallest network.
+
+    Not the smallest within one standard error of it: with a few folds and rare classes that error is so large that the
+    smallest network would nearly always be taken, and the edge gains nothing from it.
+    """
+    return max(trials, key=lambda trial: (trial.macro_f1.mean, -trial.parameters))
+
+
+def swept(trials: Sequence[Trial]) -> dict[str, Any]:
+    """All that was tried, for metrics.json; `chosen` is the place of the best."""
+    return {"folds": _FOLDS, "chosen": trials.index(best(trials)), "tried": [trial.document() for trial in trials]}
+
+
+def _trials(
+    data: Dataset,
+    rows: Rows,
+    table: TableSettings,
+    tried: Sequence[FitSettings],
+    costs: Mapping[str, float],
+    on_fit: Callable[[FitSettings, int, int], None],
+) -> list[Trial]:
     parts = folds(data, rows, table, count=_FOLDS, seed=tried[0].seed)
     found: list[Trial] = []
     for settings in tried:
@@ -79,20 +110,6 @@ def sweep(
             )
         )
     return found
-
-
-def best(trials: Sequence[Trial]) -> Trial:
-    """The highest mean macro-F1, of equal ones the smallest network.
-
-    Not the smallest within one standard error of it: with a few folds and rare classes that error is so large that the
-    smallest network would nearly always be taken, and the edge gains nothing from it.
-    """
-    return max(trials, key=lambda trial: (trial.macro_f1.mean, -trial.parameters))
-
-
-def swept(trials: Sequence[Trial]) -> dict[str, Any]:
-    """All that was tried, for metrics.json; `chosen` is the place of the best."""
-    return {"folds": _FOLDS, "chosen": trials.index(best(trials)), "tried": [trial.document() for trial in trials]}
 
 
 def _parameters(features: int, layers: Sequence[int], classes: int) -> int:
