@@ -268,7 +268,7 @@ class TestBesideOthers:
             for said in (
                 "The network earns its place: macro-F1 0.600 against 0.200 of the logistic regression.",
                 "A random forest is better on the same rows: macro-F1 0.900 against 0.600. There is more in these "
-                "columns than this network has learned; other --layers or --epochs may find it.",
+                "columns than this network has learned; --sweep or more --epochs may find it.",
             )
         ]
 
@@ -412,7 +412,7 @@ class TestCommand:
             "Accuracy misleads here: always answering the commonest class reaches 0.950, this model 0.950; macro-F1, "
             "in which every class counts the same, is 0.487.",
             "It recognised no row of 'warm': never rely on it there. More rows of such a class help, or "
-            "--class-weight balanced.",
+            "--weights balanced, at the price of false alarms.",
         ]
         assert self.run().splitlines()[:2] == cautions
         document = json.loads(self.run("--json"))

@@ -30,16 +30,20 @@ from ampedge.training import train as training
 from ampedge.training.baselines import baselines
 from ampedge.training.dataset import Dataset, dataset
 from ampedge.training.evaluation import evaluate
-from ampedge.training.fit import Epoch, Fitted, Part, class_weights, fit
+from ampedge.training.fit import Epoch, Fitted, Part, fit
 from ampedge.training.kept import LastEpochs
 from ampedge.training.labelled import held_out_rows
 from ampedge.training.settings import FitSettings, TableSettings
 from ampedge.training.split import split
+from ampedge.training.weighting import class_weights
 from tests.support.cli import command, environment, run_cli
 from tests.support.training import Recorder, real_data, trained
 
 FILES = ["heldout.csv", "manifest.json", "manifest.sha256", "metrics.json", "network.keras", "representative.csv",
          "training_history.png", "weights.bin"]  # fmt: skip
+
+
+CLASSES = ("a", "b", "c")
 
 
 def part(rows: int = 70, seed: int = 0) -> Part:
@@ -50,7 +54,7 @@ def part(rows: int = 70, seed: int = 0) -> Part:
 
 
 def fitted(settings: FitSettings, held: Part | None = None) -> Fitted:
-    return fit(part(), held or part(30, seed=1), classes=3, settings=settings)
+    return fit(part(), held or part(30, seed=1), classes=CLASSES, settings=settings)
 
 
 def evaluated(model: object, of: Part) -> tuple[float, float]:
@@ -90,13 +94,13 @@ def test_an_epoch_sees_every_row_once_and_its_figures_are_means() -> None:
 
 def test_balanced_weights_make_classes_count_alike() -> None:
     targets = np.array([0] * 6 + [1] * 3 + [2], dtype=np.int32)
-    assert class_weights(targets, 3, "none").tolist() == [1, 1, 1]
-    assert class_weights(targets, 3, "balanced").tolist() == pytest.approx([10 / 18, 10 / 9, 10 / 3])
+    assert class_weights(targets, CLASSES, "none").tolist() == [1, 1, 1]
+    assert class_weights(targets, CLASSES, "balanced").tolist() == pytest.approx([10 / 18, 10 / 9, 10 / 3])
     uneven = Part(part().inputs, (part().inputs[:, 0] > 1.5).astype(np.int32))
     settings = FitSettings(epochs=1, learning_rate=1e-30, class_weight="balanced")
-    still = fit(uneven, uneven, classes=2, settings=settings)
+    still = fit(uneven, uneven, classes=CLASSES[:2], settings=settings)
     said = still.probabilities(uneven.inputs)[np.arange(70), uneven.targets]
-    weights = class_weights(uneven.targets, 2, "balanced")[uneven.targets]
+    weights = class_weights(uneven.targets, CLASSES[:2], "balanced")[uneven.targets]
     assert still.history[0].loss == pytest.approx(float((-np.log(said) * weights).mean()), rel=1e-4)
 
 
@@ -123,7 +127,16 @@ def test_the_last_fifth_of_the_epochs_is_averaged() -> None:
 
 def test_each_setting_changes_the_weights_and_the_seed_alone_repeats_them() -> None:
     plain = FitSettings(layers=(4,), epochs=2)
-    changes = ({}, {"seed": 1}, {"layers": (5,)}, {"epochs": 3}, {"batch_size": 16}, {"learning_rate": 0.01})
+    changes: tuple[dict[str, object], ...] = (
+        {},
+        {"seed": 1},
+        {"layers": (5,)},
+        {"epochs": 3},
+        {"batch_size": 16},
+        {"learning_rate": 0.01},
+        {"l2": 0.1},
+        {"class_weight": {"b": 3.0}},
+    )
     found = [fitted(dataclasses.replace(plain, **change)).weights()[-1][0].tobytes() for change in ({}, *changes)]
     assert found[0] == found[1]
     assert len(set(found)) == len(changes)
@@ -132,7 +145,7 @@ def test_each_setting_changes_the_weights_and_the_seed_alone_repeats_them() -> N
 def test_a_training_that_diverges_is_an_error_with_a_remedy() -> None:
     wild = Part(part().inputs * np.float32(1e38), part().targets)
     with np.errstate(over="ignore"), pytest.raises(UsageError, match="left the finite numbers in epoch 1") as caught:
-        fit(wild, wild, classes=3, settings=FitSettings(epochs=2))
+        fit(wild, wild, classes=CLASSES, settings=FitSettings(epochs=2))
     assert "smaller --learning-rate than 0.001" in caught.value.remedy
 
 
@@ -174,6 +187,15 @@ def test_the_manifest_says_where_the_model_comes_from(bundle: Bundle, wine_csv: 
     assert manifest.training.settings == {
         **dataclasses.asdict(FitSettings()),
         "layers": [64, 32, 16],
+        "table": {
+            "features": None,
+            "drop": [],
+            "group": None,
+            "time_order": False,
+            "sep": None,
+            "decimal": None,
+            "drop_bad_rows": False,
+        },
         "split": "stratified",
         "epochs_run": 50,
         "kept_epoch": 50,
@@ -269,7 +291,7 @@ def test_metrics_json_holds_the_figures_of_the_runtime(bundle: Bundle, wine: Dat
 def test_the_baselines_learn_from_the_training_part() -> None:
     inputs = np.array([[-2], [-1], [1], [2], [3]], dtype=np.float32)
     part = Part(inputs, np.array([0, 0, 1, 1, 1], dtype=np.int32))
-    found = baselines(part, inputs[:2], class_weight="none", seed=1)
+    found = baselines(part, inputs[:2], class_weights=np.ones(2, np.float32), seed=1)
     assert found["majority_class"].tolist() == [1, 1]
     assert found["logistic_regression"].tolist() == [0, 0]
     assert found["random_forest"].tolist() == [0, 0]
@@ -281,7 +303,8 @@ def test_the_forest_is_the_same_for_a_seed_and_minds_rare_classes_where_told() -
     targets = (inputs[:, 0] + drawn.normal(size=300) > 1.6).astype(np.int32)
 
     def rare(weighting: str, seed: int) -> list[int]:
-        return baselines(Part(inputs, targets), grid, class_weight=weighting, seed=seed)["random_forest"].tolist()
+        weights = class_weights(targets, CLASSES[:2], weighting)
+        return baselines(Part(inputs, targets), grid, class_weights=weights, seed=seed)["random_forest"].tolist()
 
     grid = drawn.normal(size=(200, 2)).astype(np.float32)
     assert rare("none", 1) == rare("none", 1) != rare("none", 2)
@@ -431,7 +454,11 @@ def test_the_verdict_says_where_a_random_forest_is_better(forest: float, is_bett
         (["--batch-size", "64"], {}, {"batch_size": 64}),
         (["--learning-rate", "0.01"], {}, {"learning_rate": 0.01}),
         (["--patience", "5"], {}, {"patience": 5}),
+        (["--weights", "balanced"], {}, {"class_weight": "balanced"}),
         (["--class-weight", "balanced"], {}, {"class_weight": "balanced"}),
+        (["--weights", "b=5, a=0.5"], {}, {"class_weight": {"a": 0.5, "b": 5.0}}),
+        (["--weights", '"a, b=c=2"'], {}, {"class_weight": {"a, b=c": 2.0}}),
+        (["--l2", "0.01"], {}, {"l2": 0.01}),
         (["--seed", "7"], {}, {"seed": 7}),
     ],
 )

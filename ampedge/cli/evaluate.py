@@ -34,6 +34,12 @@ def evaluate(
             "--group", help="Column of the experiment a row belongs to: judge each by itself, and the figures over all."
         ),
     ] = None,
+    cv: Annotated[
+        int | None,
+        typer.Option(
+            "--cv", min=2, max=20, help="Train the model's recipe anew on so many folds of the table, and judge each."
+        ),
+    ] = None,
     sep: options.Sep = None,
     decimal: options.Decimal = None,
     drop_bad_rows: options.DropBadRows = False,
@@ -79,6 +85,8 @@ def evaluate(
         "drop_bad_rows": drop_bad_rows,
     }
     if len(models) == 2:
+        if cv is not None:
+            raise UsageError("--cv trains the recipe of one model, and two are given.", "Leave one of them away.")
         if min_macro_f1 is not None:
             raise UsageError("--min-macro-f1 is a limit for one model, and two are given.", "Leave one of them away.")
         _compare(models, data, read, judge, out=out, as_json=as_json)
@@ -86,6 +94,11 @@ def evaluate(
         return
     bundle, which = site_bundle(config, insist=False)
     messages.print(which, markup=False)
+    if cv is not None:
+        from ampedge.cli.cross_validating import cross_validated
+
+        cross_validated(bundle, data, count=cv, read=read, out=out, min_macro_f1=min_macro_f1, as_json=as_json)
+        return
     with reading_bar(messages, data or bundle.path) as progress:
         rows, scored = rows_to_score(bundle, data, progress=progress, **read)
     found = judge(bundle, rows, scored=scored, min_macro_f1=min_macro_f1)

@@ -9,6 +9,7 @@ from ampedge.cli import options
 
 
 def train(
+    context: typer.Context,
     data: Annotated[Path, typer.Argument(help="The table to learn from, as CSV with a header.")],
     *,
     label: Annotated[str, typer.Option("--label", help="Column of the labels.")] = "status",
@@ -37,12 +38,25 @@ def train(
             help="Stop after so many epochs without a better validation loss and keep the best weights; 0 runs all.",
         ),
     ] = 0,
-    class_weight: Annotated[
+    l2: Annotated[
+        float,
+        typer.Option("--l2", help="Keep the network's weights small: add this times their squares to the loss."),
+    ] = 0.0,
+    sweep: Annotated[
+        bool,
+        typer.Option(
+            "--sweep",
+            help="Try layers, learning rates and L2 on folds of the rows that are not held out, and keep the best; "
+            "one that is given is not varied.",
+        ),
+    ] = False,
+    weights: Annotated[
         str,
         typer.Option(
+            "--weights",
             "--class-weight",
-            metavar="none|balanced",
-            help="balanced: rows of rare classes count for more, so that each class counts the same.",
+            metavar="none|balanced|CLASS=N,...",
+            help="What a row of a class counts for in training; balanced: each class the same in all.",
         ),
     ] = "none",
     cost: Annotated[
@@ -68,7 +82,15 @@ def train(
 ) -> None:
     """Learn a classifier from a table of labelled readings, judge it on held-out rows, and write its bundle."""
     from ampedge.cli.training_screen import Screen, messages, show
-    from ampedge.training.settings import FitSettings, TableSettings, parsed_costs, parsed_layers, parsed_names
+    from ampedge.training.settings import (
+        FitSettings,
+        TableSettings,
+        parsed_costs,
+        parsed_layers,
+        parsed_names,
+        parsed_weights,
+    )
+    from ampedge.training.sweep import GRID, candidates
     from ampedge.training.train import train as run
 
     fitting = FitSettings(
@@ -77,7 +99,8 @@ def train(
         batch_size=batch_size,
         learning_rate=learning_rate,
         patience=patience,
-        class_weight=class_weight,
+        l2=l2,
+        class_weight=parsed_weights(weights),
         seed=seed,
         costs=parsed_costs(cost or ()),
     )
@@ -91,8 +114,16 @@ def train(
         decimal=decimal,
         drop_bad_rows=drop_bad_rows,
     )
+    tried = candidates(fitting, [name for name in GRID if _given(context, name)]) if sweep else ()
     config = options.config_from(config_file)
     with messages() as console, Screen(console) as screen:
         screen.stage(f"Reading {data.name}")
-        trained = run(data, out=out, config=config, table=table, fitting=fitting, name=name, watcher=screen)
+        trained = run(
+            data, out=out, config=config, table=table, fitting=fitting, tried=tried, name=name, watcher=screen
+        )
     show(trained, as_json=as_json)
+
+
+def _given(context: typer.Context, name: str) -> bool:
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"

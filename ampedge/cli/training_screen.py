@@ -13,10 +13,12 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 from rich.table import Table
 from rich.text import Text
 
+from ampedge.cli.sweep_table import heading, in_short, sweep_table
 from ampedge.model.verdict import beside_others, cautions
 
 if TYPE_CHECKING:  # the bar is to stand before these have imported what they need
     from ampedge.training.fit import Epoch
+    from ampedge.training.settings import FitSettings
     from ampedge.training.train import Trained
 
 _EPOCHS_A_LINE = 10
@@ -54,6 +56,7 @@ class Screen:
         )
         self._stage: TaskID | None = None
         self._epochs: TaskID | None = None
+        self._fits: TaskID | None = None
 
     def __enter__(self) -> "Screen":
         self._progress.start()
@@ -74,9 +77,22 @@ class Screen:
 
     def stage(self, text: str) -> None:
         self._end_stage()
+        if self._fits is not None:
+            self._progress.remove_task(self._fits)
+            self._fits = None
         if self._epochs is not None:  # it may have stopped early
             self._progress.update(self._epochs, total=self._progress.tasks[0].completed)
         self._stage = self._progress.add_task(text, total=None, figures="")
+
+    def trying(self, settings: "FitSettings", done: int, of: int) -> None:
+        text = f"Sweep {done + 1}/{of}: {in_short(settings.layers, settings.learning_rate, settings.l2)}"
+        if self._is_live:
+            self._end_stage()
+            if self._fits is None:
+                self._fits = self._progress.add_task("", total=of, figures="")
+            self._progress.update(self._fits, description=text, completed=done)
+        else:
+            self._console.print(text, markup=False, soft_wrap=True)
 
     def epoch(self, epoch: "Epoch", of: int) -> None:
         if self._is_live:
@@ -110,6 +126,9 @@ def show(trained: "Trained", *, as_json: bool) -> None:
     simple = trained.metrics["baselines"]
     for sentence in cautions(trained.metrics["test"], simple["majority_class"]):
         console.print(sentence, style="bold red", markup=False)
+    if swept := trained.metrics.get("sweep"):
+        console.print(f"\n{heading(swept)}\n", markup=False)
+        console.print(sweep_table(swept), soft_wrap=False)
     rows, settings = manifest.training.rows, manifest.training.settings
     if settings["kept_epoch"] < settings["epochs_run"]:
         console.print(

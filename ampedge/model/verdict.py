@@ -61,7 +61,7 @@ def beaten_by_forest(network: Mapping[str, Any], baselines: Mapping[str, Mapping
     return (
         f"A random forest is better on the same rows: macro-F1 {forest['macro_f1']:.3f} against "
         f"{network['macro_f1']:.3f}. There is more in these columns than this network has learned; "
-        "other --layers or --epochs may find it."
+        "--sweep or more --epochs may find it."
     )
 
 
@@ -77,7 +77,7 @@ def never_recognised(network: Mapping[str, Any], quoted: Callable[[str], str] = 
         return None
     return (
         f"It recognised no row of {', '.join(map(quoted, missed))}: never rely on it there. "
-        "More rows of such a class help, or --class-weight balanced."
+        "More rows of such a class help, or --weights balanced, at the price of false alarms."
     )
 
 

@@ -16,10 +16,10 @@ _MOST_JOBS = 4
 
 
 def baselines(
-    training: Part, inputs: NDArray[np.float32], *, class_weight: str, seed: int
+    training: Part, inputs: NDArray[np.float32], *, class_weights: NDArray[np.float32], seed: int
 ) -> dict[str, NDArray[np.intp]]:
     """The place of the class that each baseline gives to every row of `inputs` (scaled)."""
-    weights = "balanced" if class_weight == "balanced" else None
+    weights = dict(enumerate(class_weights.astype(np.float64)))
     commonest = int(np.bincount(training.targets).argmax())
     return {
         "majority_class": np.full(len(inputs), commonest),
@@ -28,7 +28,7 @@ def baselines(
     }
 
 
-def _regression(training: Part, inputs: NDArray[np.float32], weights: str | None) -> NDArray[np.intp]:
+def _regression(training: Part, inputs: NDArray[np.float32], weights: dict[int, float]) -> NDArray[np.intp]:
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
 
@@ -40,7 +40,7 @@ def _regression(training: Part, inputs: NDArray[np.float32], weights: str | None
     return found
 
 
-def _forest(training: Part, inputs: NDArray[np.float32], weights: str | None, seed: int) -> NDArray[np.intp]:
+def _forest(training: Part, inputs: NDArray[np.float32], weights: dict[int, float], seed: int) -> NDArray[np.intp]:
     from sklearn.ensemble import RandomForestClassifier
 
     model = RandomForestClassifier(

@@ -7,7 +7,7 @@ import json
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -28,7 +28,8 @@ from ampedge.training.fit import Fitted
 from ampedge.training.golden import golden_rows
 from ampedge.training.picture import history_png
 from ampedge.training.recipe import Learned
-from ampedge.training.settings import FitSettings
+from ampedge.training.recorded import record
+from ampedge.training.settings import FitSettings, TableSettings
 from ampedge.training.split import Rows, Split
 from ampedge.training.thresholds import Trade
 from ampedge.wire import rfc3339
@@ -49,8 +50,7 @@ class Training:
 
     name: str
     normal_label: str
-    label: str
-    group: str | None
+    table: TableSettings
     settings: FitSettings
     data: Dataset
     parts: Split
@@ -82,10 +82,10 @@ def manifest(training: Training) -> dict[str, Any]:
         "training": {
             "data": data.path.name,
             "data_sha256": _sha256(data.path),
-            "label": training.label,
+            "label": training.table.label,
             "rows": training.parts.sizes(),
             "settings": {
-                **asdict(settings),
+                **record(settings, training.table),
                 "split": training.parts.method,
                 "epochs_run": len(training.learned.fitted.history),
                 "kept_epoch": training.learned.fitted.kept_epoch,
@@ -163,10 +163,10 @@ def _representative(training: Training) -> Rows:
 def _table(training: Training, rows: Rows) -> bytes:
     """These rows as plain CSV: the features in their order with all their digits, the group, then the label."""
     data = training.data
-    group = [] if training.group is None else [training.group]
+    group = [] if training.table.group is None else [training.table.group]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(map(escaped, [*data.features, *group, training.label]))
+    writer.writerow(map(escaped, [*data.features, *group, training.table.label]))
     for row, values, name in zip(rows, data.values[rows].tolist(), data.names(rows), strict=True):
         belongs = [] if data.groups is None else [data.groups[int(row)]]
         writer.writerow([*map(repr, values), *map(escaped, [*belongs, name])])

@@ -27,7 +27,8 @@ Flags = NDArray[np.bool_]
 class Dataset:
     """Rows in file order, every cell a number and every label a class.
 
-    `values` has shape (rows, features); `targets` holds each row's place in `classes`, which are sorted.
+    `values` has shape (rows, features); `targets` holds each row's place in `classes`, which are sorted; `kept` tells
+    which rows of the table they are, None where they are all.
     """
 
     path: Path
@@ -36,6 +37,7 @@ class Dataset:
     classes: tuple[str, ...]
     targets: NDArray[np.int32]
     groups: Texts | None
+    kept: Flags | None
     notes: tuple[str, ...]
     chosen_by: Literal["table", "features", "tags"]
 
@@ -74,6 +76,7 @@ def dataset(table: Table, settings: TableSettings, datamap: DataMap | None = Non
     faults = _Faults(table, settings, datamap, values=values, found=found, groups=groups)
     if faults.any and not settings.drop_bad_rows:
         raise faults.error()
+    good = None
     if faults.any:
         good = ~faults.rows
         if not good.any():
@@ -90,7 +93,7 @@ def dataset(table: Table, settings: TableSettings, datamap: DataMap | None = Non
     ]
     classes = tuple(sorted(counts))
     places = np.array([classes.index(name) if name in counts else -1 for name in found.unique], np.int32)
-    return Dataset(table.path, datamap, values, classes, places[found.codes], groups, tuple(notes), chosen_by)
+    return Dataset(table.path, datamap, values, classes, places[found.codes], groups, good, tuple(notes), chosen_by)
 
 
 def _with_tags(table: Table, settings: TableSettings, datamap: DataMap) -> TableSettings:

@@ -18,6 +18,7 @@ from ampedge.model.runtimes.keras_runtime import import_keras
 from ampedge.quiet import quiet
 from ampedge.training.kept import BestEpoch, Kept, LastEpochs
 from ampedge.training.settings import FitSettings
+from ampedge.training.weighting import class_weights
 
 Weights = list[tuple[NDArray[np.float32], NDArray[np.float32]]]
 
@@ -82,7 +83,7 @@ def fit(
     training: Part,
     validation: Part,
     *,
-    classes: int,
+    classes: Sequence[str],
     settings: FitSettings,
     on_epoch: Callable[[Epoch], None] = lambda _: None,
 ) -> Fitted:
@@ -94,10 +95,11 @@ def fit(
     import tensorflow as tf
 
     with tf.device("CPU:0"):  # what a larger device gains on so small a network it loses on each call
-        model = _network(keras, training.inputs.shape[1], classes, settings)
+        model = _network(keras, training.inputs.shape[1], len(classes), settings)
         optimizer = keras.optimizers.Adam(settings.learning_rate)
         optimizer.build(model.trainable_variables)
-        run_epoch = _epoch_function(model, optimizer, training, validation, settings=settings)
+        weights = class_weights(training.targets, classes, settings.class_weight)
+        run_epoch = _epoch_function(model, optimizer, training, validation, weights=weights, settings=settings)
         shuffle = np.random.RandomState(settings.seed)
         history: list[Epoch] = []
         kept: Kept = BestEpoch(settings.patience) if settings.patience else LastEpochs(settings.epochs)
@@ -120,14 +122,6 @@ def fit(
     return Fitted(model, tuple(history), kept_epoch=kept.epoch, averaged_epochs=kept.averaged)
 
 
-def class_weights(targets: NDArray[np.int32], classes: int, weighting: str) -> NDArray[np.float32]:
-    """The weight of each class in the loss: 1, or for `balanced` rows / (classes x rows of the class)."""
-    if weighting == "none":
-        return np.ones(classes, dtype=np.float32)
-    counts = np.bincount(targets, minlength=classes)
-    return (len(targets) / (classes * np.maximum(counts, 1))).astype(np.float32)
-
-
 def _network(keras: Any, features: int, classes: int, settings: FitSettings) -> Any:
     model = keras.Sequential([keras.Input((features,))])
     shapes: Sequence[tuple[int, str]] = [*((units, "relu") for units in settings.layers), (classes, "softmax")]
@@ -137,16 +131,24 @@ def _network(keras: Any, features: int, classes: int, settings: FitSettings) -> 
     return model
 
 
-def _epoch_function(model: Any, optimizer: Any, training: Part, validation: Part, *, settings: FitSettings) -> Any:
+def _epoch_function(
+    model: Any,
+    optimizer: Any,
+    training: Part,
+    validation: Part,
+    *,
+    weights: NDArray[np.float32],
+    settings: FitSettings,
+) -> Any:
     """A function of the order of the training rows that runs one epoch and returns its four means."""
     import tensorflow as tf
     from keras.losses import sparse_categorical_crossentropy as cross_entropy
 
     rows, batch = len(training.targets), settings.batch_size
     all_inputs, all_targets = tf.constant(training.inputs), tf.constant(training.targets)
-    weights = tf.constant(class_weights(training.targets, model.output_shape[-1], settings.class_weight))
+    of_class = tf.constant(weights)
     held_inputs, held_targets = tf.constant(validation.inputs), tf.constant(validation.targets)
-    variables = model.trainable_variables
+    variables, kernels = model.trainable_variables, [layer.kernel for layer in model.layers]
 
     def right(targets: Any, probabilities: Any) -> Any:
         return tf.cast(tf.argmax(probabilities, axis=1, output_type=tf.int32) == targets, tf.float32)
@@ -158,9 +160,11 @@ def _epoch_function(model: Any, optimizer: Any, training: Part, validation: Part
             of_batch, aims = inputs[at : at + batch], targets[at : at + batch]
             with tf.GradientTape() as tape:
                 probabilities = model(of_batch, training=True)
-                losses = cross_entropy(aims, probabilities) * tf.gather(weights, aims)
-                mean = tf.reduce_mean(losses)
-            optimizer.apply(tape.gradient(mean, variables), variables)
+                losses = cross_entropy(aims, probabilities) * tf.gather(of_class, aims)
+                aim = tf.reduce_mean(losses)
+                if settings.l2:
+                    aim += settings.l2 * tf.add_n([tf.reduce_sum(tf.square(kernel)) for kernel in kernels])
+            optimizer.apply(tape.gradient(aim, variables), variables)
             return at + batch, loss + tf.reduce_sum(losses), hits + tf.reduce_sum(right(aims, probabilities))
 
         _, loss, hits = tf.while_loop(lambda at, *_: at < rows, step, (0, 0.0, 0.0))

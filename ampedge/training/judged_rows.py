@@ -10,6 +10,7 @@ from ampedge.errors import DataError
 from ampedge.model.bundle import HELD_OUT, Bundle
 from ampedge.table import Progress, read_table
 from ampedge.training.labelled import Labelled, held_out_rows, labelled_rows
+from ampedge.training.split_again import split_again
 
 _TRAINED_ON = (
     "Warning: the model was trained on most of these rows, so the figures flatter it; the bundle directory "
@@ -45,6 +46,8 @@ def rows_to_score(
                 f"{bundle.path} carries no held-out rows.",
                 "Give a table, as in `ampedge evaluate DATA.csv`, or the bundle directory with --model.",
             )
+        if label in (None, training.label) and (again := split_again(bundle, data, group=group)) is not None:
+            return again, f"the rows of {data} that training held out"
     table = read_table(data, sep=sep, decimal=decimal, drop_bad_rows=drop_bad_rows, progress=progress)
     rows = labelled_rows(table, bundle, label=label or training.label, group=group, drop_bad_rows=drop_bad_rows)
     if trained_on:

@@ -1,8 +1,23 @@
-"""When two spellings are the same label."""
+"""When two spellings are the same label, and which class one names."""
 
 import unicodedata
+from collections.abc import Sequence
+
+from ampedge.errors import UsageError, did_you_mean
 
 
 def folded(text: str) -> str:
     """The label without outer, doubled or unusual spaces and without case: equal for spellings of one label."""
     return " ".join(unicodedata.normalize("NFKC", text).split()).casefold()
+
+
+def known_class(option: str, name: str, classes: Sequence[str]) -> str:
+    """The class that is meant by the `name` in an option; raises UsageError where it is none."""
+    known = {folded(own): own for own in classes}.get(folded(name))
+    if known is None:
+        hint = did_you_mean(name, classes)
+        raise UsageError(
+            f"{option}: {name!r} is none of the classes {', '.join(classes)}" + (f"; {hint}" if hint else "."),
+            "Name a class as the table does.",
+        )
+    return known

@@ -18,18 +18,23 @@ from ampedge.training.split import Rows
 
 
 @dataclass(frozen=True, slots=True)
-class Learned:
-    """A network that is fitted and calibrated, and what the edge needs to know beside it.
-
-    `network` is the edge runtime, `probabilities` are its own for every row of the table; `joint` is None for too
-    many features.
-    """
+class Calibrated:
+    """A network that is fitted and calibrated; `network` is it in the edge runtime."""
 
     scaler: Scaler
     fitted: Fitted
     temperature: float
-    joint: list[ClassEnvelope] | None
     network: DenseNetwork
+
+
+@dataclass(frozen=True, slots=True)
+class Learned(Calibrated):
+    """And what the edge needs to know beside it.
+
+    `probabilities` are the edge runtime's for every row of the table; `joint` is None for too many features.
+    """
+
+    joint: list[ClassEnvelope] | None
     probabilities: Matrix
 
 
@@ -40,22 +45,34 @@ def learned(
     settings: FitSettings,
     on_epoch: Callable[[Epoch], None] = lambda _: None,
 ) -> Learned:
-    """Fit the scaler and the network on `training`, calibrate on `validation`; `start()` has been called before."""
-    scaler = fitted_scaler(data, training)
-    inputs = scaler.scaled(data.values)
-    parts = [Part(inputs[rows], data.targets[rows]) for rows in (training, validation)]
-    fitted = fit(*parts, classes=len(data.classes), settings=settings, on_epoch=on_epoch)
-    divisor = temperature(_network(scaler, fitted).probabilities(data.values[validation]), data.targets[validation])
-    fitted.divide_scores(divisor)
-    network = _network(scaler, fitted)
-    probabilities = in_pieces(network.probabilities, data.values)
+    """`calibrated`, and the envelope of all these rows."""
+    made = calibrated(data, training, validation, settings, on_epoch)
+    inputs = made.scaler.scaled(data.values)
+    probabilities = in_pieces(made.network.probabilities, data.values)
     rows = np.concatenate([training, validation])
     groups = None if data.groups is None else np.array(data.groups)[rows]
     envelope = joint(inputs[rows].astype(np.float64), data.targets[rows], groups, len(data.classes))
     if envelope is not None:
         said = probabilities[validation].argmax(axis=1)
         envelope = widened(envelope, inputs[validation].astype(np.float64), said)
-    return Learned(scaler, fitted, divisor, envelope, network, probabilities)
+    return Learned(made.scaler, made.fitted, made.temperature, made.network, envelope, probabilities)
+
+
+def calibrated(
+    data: Dataset,
+    training: Rows,
+    validation: Rows,
+    settings: FitSettings,
+    on_epoch: Callable[[Epoch], None] = lambda _: None,
+) -> Calibrated:
+    """Fit the scaler and the network on `training`, calibrate on `validation`; `start()` has been called before."""
+    scaler = fitted_scaler(data, training)
+    inputs = scaler.scaled(data.values)
+    parts = [Part(inputs[rows], data.targets[rows]) for rows in (training, validation)]
+    fitted = fit(*parts, classes=data.classes, settings=settings, on_epoch=on_epoch)
+    divisor = temperature(_network(scaler, fitted).probabilities(data.values[validation]), data.targets[validation])
+    fitted.divide_scores(divisor)
+    return Calibrated(scaler, fitted, divisor, _network(scaler, fitted))
 
 
 def _network(scaler: Scaler, fitted: Fitted) -> DenseNetwork:

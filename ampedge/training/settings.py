@@ -12,7 +12,11 @@ from ampedge.table import number
 _LARGEST_LAYER = 1024
 _MOST_LAYERS = 8
 _LARGEST_SEED = 2**32 - 1
-_SMALLEST_COST, _LARGEST_COST = 0.001, 1_000_000
+_SMALLEST, _LARGEST = 0.001, 1_000_000
+"""What a class may cost or weigh."""
+
+Weighting = str | Mapping[str, float]
+"""`none`, `balanced`, or a weight for some of the classes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +25,7 @@ class FitSettings:
 
     `patience` is the number of epochs without a better validation loss after which the fit stops and goes
     back to the best weights; 0 runs all epochs.  `costs` says for a class what a miss costs in false alarms.
+    `l2` times the sum of the squares of all kernels is added to the loss.
     """
 
     layers: Sequence[int] = (64, 32, 16)
@@ -28,7 +33,8 @@ class FitSettings:
     batch_size: int = 32
     learning_rate: float = 0.001
     patience: int = 0
-    class_weight: str = "none"
+    l2: float = 0.0
+    class_weight: Weighting = "none"
     seed: int = 42
     costs: Mapping[str, float] = field(default_factory=dict)
 
@@ -47,10 +53,12 @@ class FitSettings:
             raise UsageError(
                 f"--learning-rate {self.learning_rate}: it is above 0 and at most 1.", "The default is 0.001."
             )
-        if self.class_weight not in ("none", "balanced"):
+        if not (math.isfinite(self.l2) and 0 <= self.l2 <= 1):
+            raise UsageError(f"--l2 {self.l2}: it is at least 0 and at most 1.", "Try 0.0001 to 0.01.")
+        if isinstance(self.class_weight, str) and self.class_weight not in ("none", "balanced"):
             raise UsageError(
-                f"--class-weight {self.class_weight}: there is no such weighting.",
-                "Give --class-weight balanced or --class-weight none.",
+                f"--weights {self.class_weight}: there is no such weighting.",
+                "Give --weights balanced, --weights none, or weights as in --weights failsoon=5,unstable=2.",
             )
 
 
@@ -106,17 +114,29 @@ def parsed_names(option: str, text: str) -> tuple[str, ...]:
 
 def parsed_costs(texts: Iterable[str]) -> dict[str, float]:
     """What a miss of each class costs, in texts like failsoon=50."""
+    return _by_class("--cost", texts, "Say what a miss costs in false alarms, as in --cost failsoon=50.")
+
+
+def parsed_weights(text: str) -> Weighting:
+    """A kind of weighting, or the weights in a text like failsoon=5,unstable=2; a name with a comma is quoted."""
+    if "=" not in text:
+        return text.strip()
+    pairs = next(csv.reader([text], skipinitialspace=True))
+    return _by_class("--weights", pairs, "Say what a row of the class counts for, as in --weights failsoon=5.")
+
+
+def _by_class(option: str, texts: Iterable[str], remedy: str) -> dict[str, float]:
+    """The number of each class, in texts like failsoon=50."""
     found = {}
     for text in texts:
-        name, _, cost = text.rpartition("=")
-        value = number(cost)
-        if not name.strip() or value is None or not _SMALLEST_COST <= value <= _LARGEST_COST:
+        name, _, given = text.rpartition("=")
+        value = number(given)
+        if not name.strip() or value is None or not _SMALLEST <= value <= _LARGEST:
             raise UsageError(
-                f"--cost {text!r}: it is a class, '=' and a number from {_SMALLEST_COST:g} to {_LARGEST_COST:g}.",
-                "Say what a miss costs in false alarms, as in --cost failsoon=50.",
+                f"{option} {text!r}: it is a class, '=' and a number from {_SMALLEST:g} to {_LARGEST:g}.", remedy
             )
         if name.strip() in found:
-            raise UsageError(f"--cost names {name.strip()!r} twice.", "Give one cost for each class.")
+            raise UsageError(f"{option} names {name.strip()!r} twice.", "Give one number for each class.")
         found[name.strip()] = value
     return found
 

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ampedge.decision import chosen
-from ampedge.errors import UsageError, did_you_mean
+from ampedge.errors import UsageError
 from ampedge.model.network import Matrix
-from ampedge.training.labels import folded
+from ampedge.training.labels import known_class
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,16 +36,9 @@ class Trade:
 
 def known_costs(costs: Mapping[str, float], classes: Sequence[str], normal_label: str) -> dict[str, float]:
     """The costs by the classes' own names; raises UsageError for a name that is no class or the normal state."""
-    names = {folded(name): name for name in classes}
     found = {}
     for name, cost in costs.items():
-        known = names.get(folded(name))
-        if known is None:
-            hint = did_you_mean(name, classes)
-            raise UsageError(
-                f"--cost: {name!r} is none of the classes {', '.join(classes)}" + (f"; {hint}" if hint else "."),
-                "Name a class as the table does.",
-            )
+        known = known_class("--cost", name, classes)
         if known == normal_label:
             raise UsageError(
                 f"--cost: {known!r} is the normal state; to miss it is the false alarm that the costs are counted in.",

@@ -1,6 +1,7 @@
 """The recipe: from a table to a bundle, each step in its own module."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -25,10 +26,16 @@ from ampedge.training.model_name import checked_name
 from ampedge.training.recipe import Learned, learned
 from ampedge.training.settings import FitSettings, TableSettings
 from ampedge.training.split import Rows, split
+from ampedge.training.sweep import best, sweep, swept
 from ampedge.training.thresholds import known_costs, said, trade, traded
+from ampedge.training.weighting import class_weights, known_weights
 
 _LIBRARIES = ("sklearn", "tensorflow", "keras", "matplotlib")
 _ELSEWHERE = "Choose another place with --out."
+_LEANING_TWICE = (
+    "Warning: --weights shifts the probabilities to classes that weigh more, and --cost takes them for true: together "
+    "they find more of such a class, at more false alarms, than its cost asks for."
+)
 
 
 class Watcher(Protocol):
@@ -43,6 +50,9 @@ class Watcher(Protocol):
     def stage(self, text: str) -> None:
         """What is done now, where it takes a while."""
 
+    def trying(self, settings: FitSettings, done: int, of: int) -> None:
+        """A fit of the sweep begins, after `done` others."""
+
     def epoch(self, epoch: Epoch, of: int) -> None:
         """An epoch is over."""
 
@@ -51,7 +61,7 @@ class Watcher(Protocol):
 class Trained:
     """A bundle that was written, and what is known about it.
 
-    `metrics` holds the scores of `test`, `validation` and the `baselines`, as in metrics.json.
+    `metrics` holds the scores of `test`, `validation` and the `baselines`, and what a sweep tried, as in metrics.json.
     """
 
     bundle: Bundle
@@ -83,9 +93,11 @@ def train(
     fitting: FitSettings,
     watcher: Watcher,
     name: str | None = None,
+    tried: Sequence[FitSettings] = (),
 ) -> Trained:
     """Read and check the table, fit the network, judge it on held-out rows, and write the bundle to `out`.
 
+    Of the settings in `tried` those are taken that do best on folds of the other rows; else `fitting`.
     Raises an error, with nothing written, where the table, the options or `out` do not allow it.
     """
     _need_libraries()
@@ -98,13 +110,21 @@ def train(
     del read
     normal_label = _normal_label(data, config.settings.decision.normal_label)
     parts = split(data, table, fitting.seed)
-    notes = (*data.notes, *check(data, table.features or ()), *parts.notes)
+    leaning = [_LEANING_TWICE] if fitting.costs and fitting.class_weight != "none" else []
+    notes = (*data.notes, *check(data, table.features or ()), *parts.notes, *leaning)
     for note in notes:
         watcher.note(note)
     costs = known_costs(fitting.costs, data.classes, normal_label)
+    weighting = known_weights(fitting.class_weight, data.classes)
+    fitting, *tried = (replace(one, costs=costs, class_weight=weighting) for one in (fitting, *tried))
 
     watcher.stage("Starting TensorFlow")
     start()
+    trials = []
+    if tried:
+        steering = np.union1d(parts.training, parts.validation)
+        trials = sweep(data, steering, table, tried, costs=costs, on_fit=watcher.trying)
+        fitting = best(trials).settings
     watcher.stage("Training")
     made = learned(
         data, parts.training, parts.validation, fitting, on_epoch=lambda epoch: watcher.epoch(epoch, fitting.epochs)
@@ -126,7 +146,7 @@ def train(
     simple = baselines(
         Part(inputs[parts.training], data.targets[parts.training]),
         inputs[parts.test],
-        class_weight=fitting.class_weight,
+        class_weights=class_weights(data.targets[parts.training], data.classes, weighting),
         seed=fitting.seed,
     )
     metrics = {
@@ -134,13 +154,13 @@ def train(
         "validation": _scores(data, parts.validation, places[parts.validation]),
         "baselines": {baseline: _scores(data, parts.test, found) for baseline, found in simple.items()},
         "costs": traded(trades, data.classes, data.targets[parts.test], made.probabilities[parts.test]),
+        **({"sweep": swept(trials)} if trials else {}),
     }
     whole = Training(
         name=name,
         normal_label=normal_label,
-        label=table.label,
-        group=table.group,
-        settings=replace(fitting, costs=costs),
+        table=table,
+        settings=fitting,
         data=data,
         parts=parts,
         learned=made,

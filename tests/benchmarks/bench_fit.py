@@ -7,7 +7,7 @@ A table may be given as the argument; without it, the generated amplifier data.
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -26,19 +26,19 @@ SEEDS = (42, 43, 44, 45, 46)
 Predict = Callable[[np.ndarray], np.ndarray]
 
 
-def ours(training: Part, validation: Part, classes: int, seed: int) -> tuple[float, Predict]:
+def ours(training: Part, validation: Part, classes: Sequence[str], seed: int) -> tuple[float, Predict]:
     """(seconds, the model) of the fit that `ampedge train` runs."""
     begun_s = time.perf_counter()
     fitted = fit(training, validation, classes=classes, settings=FitSettings(seed=seed))
     return time.perf_counter() - begun_s, fitted.probabilities
 
 
-def published(training: Part, validation: Part, classes: int, seed: int) -> tuple[float, Predict]:
+def published(training: Part, validation: Part, classes: Sequence[str], seed: int) -> tuple[float, Predict]:
     """(seconds, the model) of the published call: the same network, Adam, 50 epochs, batches of 32."""
     keras = import_keras("The benchmark")
     keras.utils.set_random_seed(seed)
     dense = keras.layers.Dense
-    layers = [dense(64, "relu"), dense(32, "relu"), dense(16, "relu"), dense(classes, "softmax")]
+    layers = [dense(64, "relu"), dense(32, "relu"), dense(16, "relu"), dense(len(classes), "softmax")]
     model = keras.Sequential([keras.Input((training.inputs.shape[1],)), *layers])
     model.compile(optimizer="adam", loss="sparse_categorical_crossentropy", metrics=["accuracy"])
     begun_s = time.perf_counter()
@@ -60,7 +60,7 @@ def compare(data: Dataset, seed: int) -> tuple[float, float, float, float]:
     training, validation = (Part(inputs[rows], data.targets[rows]) for rows in (parts.training, parts.validation))
     found: list[float] = []
     for fitting in (ours, published):
-        seconds, predict = fitting(training, validation, len(data.classes), seed)
+        seconds, predict = fitting(training, validation, data.classes, seed)
         said = [data.classes[place] for place in predict(inputs[parts.test]).argmax(axis=1)]
         found += [seconds, scores(data.names(parts.test), said, data.classes)["macro_f1"]]
     our_s, our_f1, published_s, published_f1 = found

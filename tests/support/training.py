@@ -23,6 +23,7 @@ class Recorder:
     notes: list[str] = field(default_factory=list)
     stages: list[str] = field(default_factory=list)
     epochs: list[Epoch] = field(default_factory=list)
+    fits: list[tuple[FitSettings, int, int]] = field(default_factory=list)
 
     def read(self, done: int, size: int) -> None:
         self.bytes.append((done, size))
@@ -33,6 +34,9 @@ class Recorder:
     def stage(self, text: str) -> None:
         self.stages.append(text)
 
+    def trying(self, settings: FitSettings, done: int, of: int) -> None:
+        self.fits.append((settings, done, of))
+
     def epoch(self, epoch: Epoch, of: int) -> None:
         self.epochs.append(epoch)
 
@@ -41,7 +45,7 @@ def trained(
     path: Path, out: Path, *, config: Config | None = None, watcher: Recorder | None = None, **settings: Any
 ) -> Trained:
     """Train with these settings, whichever of the two settings classes they belong to, and no file's config."""
-    name = settings.pop("name", None)
+    name, tried = settings.pop("name", None), settings.pop("tried", ())
     of_table = {f.name: settings.pop(f.name) for f in fields(TableSettings) if f.name in settings}
     return train(
         path,
@@ -51,6 +55,7 @@ def trained(
         fitting=FitSettings(**settings),
         watcher=watcher or Recorder(),
         name=name,
+        tried=tried,
     )
 
 
