@@ -235,10 +235,10 @@ def test_the_group_of_each_held_out_row_stays_with_it(tmp_path: Path) -> None:
     made = trained(path, tmp_path / "m", group="rig", **QUICK).bundle
     table = read_table(made.path / "heldout.csv")
     assert table.columns == ("x", "rig", "status")
-    assert all(row.cells[1] == f"run {row.cells[0][0]}" for row in table.rows)
+    assert all(row.cells[1] == f"run {row.cells[0][0]}" for row in table.rows())
     kept = held_out_rows(made)
     assert kept is not None
-    assert {row.group for row in kept.rows} == {row.cells[1] for row in table.rows}
+    assert {row.group for row in kept.rows} == {row.cells[1] for row in table.rows()}
     found = evaluate(made, kept, scored="").groups
     assert found is not None
     assert found.unseen is True
@@ -626,7 +626,7 @@ def test_a_spreadsheets_export(tmp_path: Path) -> None:
 
 def test_training_leaves_representative_rows_apart_from_the_held_out_ones(wine_bundle: Path, wine_csv: Path) -> None:
     held, kept, whole = (
-        {tuple(row.cells) for row in read_table(path).rows}
+        {tuple(row.cells) for row in read_table(path).rows()}
         for path in (wine_bundle / "heldout.csv", wine_bundle / "representative.csv", wine_csv)
     )
     sizes = load_bundle(wine_bundle).manifest.training.rows
