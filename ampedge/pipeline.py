@@ -17,7 +17,7 @@ from ampedge.decision import chosen, decide
 from ampedge.features import selector
 from ampedge.modbus.codec import engineering, raw_bits, raw_decoder, smallest_normal, with_held_ends
 from ampedge.model.bundle import Bundle, agree
-from ampedge.model.causes import CauseFinder, cause_finder
+from ampedge.model.causes import cause_finder
 from ampedge.quality import judge_raw, judge_value, never_written, worst
 from ampedge.records import Frame, Quality, Reason, Record, TagValue
 
@@ -106,7 +106,8 @@ class Pipeline:
         self._select = selector(self.datamap.names, bundle.manifest.feature_names)
         self._least = bundle.manifest.thresholds
         self._thresholds = {self._classes.index(name): least for name, least in self._least.items()}
-        self._causes = self._finder() if reasons else None
+        units = [tag.unit for tag in self.datamap.tags]
+        self._causes = cause_finder(bundle.manifest, bundle.network, bundle.joint, units) if reasons else None
         stages = (self._reader_stage, self._select_stage, self._infer, self._compare, self._decide)
         self._stages = stages if self._causes is None else (*stages, self._explain)
 
@@ -156,10 +157,6 @@ class Pipeline:
         )
         reasons = record.reasons if reason is None else (*record.reasons, reason)
         return replace(record, reasons=reasons, label=label)
-
-    def _finder(self) -> CauseFinder | None:
-        bundle = self.bundle
-        return cause_finder(bundle.manifest, bundle.network, bundle.joint, [tag.unit for tag in self.datamap.tags])
 
     def _explain(self, record: Record) -> Record:
         """What speaks for a class that is not normal, or for an odd combination; other reasons explain themselves."""

@@ -2,11 +2,13 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from ampedge.causes import in_words
+from ampedge.cli import live
 from ampedge.modbus.codec import encode_row
 from ampedge.model.bundle import Bundle, load_bundle
 from ampedge.model.causes import CauseFinder, cause_finder
@@ -125,7 +127,7 @@ def test_the_moved_tag_of_one_tag_faults_is_the_first_one_named(amplifier: Bundl
     assert {fault.tag for fault in faults} == set(amplifier.manifest.feature_names)
     hits = {}
     for joint in (amplifier.joint, None):
-        made = cause_finder(amplifier.manifest, amplifier.runtime, joint, [""] * 5)  # type: ignore[arg-type]
+        made = cause_finder(amplifier.manifest, amplifier.network, joint, [""] * 5)
         assert made is not None
         named = [made.causes(fault.values, fault.said)[0].tag == fault.tag for fault in faults]
         hits[joint is None] = sum(named) / len(faults)
@@ -153,6 +155,12 @@ def test_a_fault_says_why_and_a_normal_label_does_not(amplifier: Bundle) -> None
     assert run(amplifier, *HEALTHY).because == ()
     assert run(amplifier, *DISTORTED, reasons=False).because == ()
     assert run(amplifier, *HEALTHY[:4], 1e6).because == ()  # its own reason, outside_training, says it
+
+
+def test_the_live_line_of_serve_tells_it(amplifier: Bundle) -> None:
+    poller = SimpleNamespace(skipped=0)
+    loop = SimpleNamespace(latest=run(amplifier, *DISTORTED), age_s=lambda: 0.5, rate=lambda: 1.0, poller=poller)
+    assert "good output_thd 4.8 % (healthy 0.7 to 2.1)  0.5 s ago" in live._device(loop, "healthy").plain  # type: ignore[arg-type]
 
 
 def test_an_odd_combination_names_the_tag_that_does_not_fit(amplifier: Bundle) -> None:

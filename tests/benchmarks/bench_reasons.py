@@ -16,7 +16,6 @@ import numpy as np
 
 from ampedge.model.bundle import Bundle, load_bundle
 from ampedge.model.causes import CauseFinder, cause_finder
-from ampedge.model.network import DenseNetwork
 from ampedge.samples import BUNDLE, DATA, shipped
 from ampedge.table import read_table
 from ampedge.training.dataset import dataset
@@ -34,16 +33,14 @@ POINTS = 32
 
 def finder_of(bundle: Bundle) -> CauseFinder:
     """That of a bundle, with its own units."""
-    assert isinstance(bundle.runtime, DenseNetwork)
-    found = cause_finder(bundle.manifest, bundle.runtime, bundle.joint, [f.unit for f in bundle.manifest.features])
+    found = cause_finder(bundle.manifest, bundle.network, bundle.joint, [f.unit for f in bundle.manifest.features])
     assert found is not None
     return found
 
 
 def by_gradients(bundle: Bundle, fault: OneTagFault) -> str:
     """The tag that integrated gradients name: midpoints of a straight path, backwards through the ReLU layers."""
-    network, manifest = bundle.runtime, bundle.manifest
-    assert isinstance(network, DenseNetwork)
+    network, manifest = bundle.network, bundle.manifest
     normal = np.array([[feature.normal.centre for feature in manifest.features if feature.normal is not None]])
     begin, end = network.scaled(normal), network.scaled(np.array([fault.values]))
     flow = begin + (np.arange(POINTS)[:, np.newaxis] + 0.5) / POINTS * (end - begin)
