@@ -186,7 +186,7 @@ def test_a_column_that_is_constant_in_a_fold_is_named_with_a_way_out(
     still.write_text("\n".join([header, *map(";".join, rows)]) + "\n", "utf-8")
     monkeypatch.setattr(cross_validation, "start", lambda: None)
     with pytest.raises(DataError, match=r"In one of the folds: .*'y' is 1 in every row") as caught:
-        cross_validate(with_settings(bundle, table={"group": None, "time_order": True}), still, count=3, read={})
+        cross_validate(with_settings(bundle, group=None, time_order=True), still, count=3, read={})
     assert "fewer folds" in caught.value.remedy
 
 
@@ -206,7 +206,7 @@ def test_a_model_from_before_the_table_was_recorded_says_so(calls: Calls) -> Non
     assert calls[0][1].layers == [layer.units for layer in old.manifest.layers[:-1]]
 
 
-@pytest.mark.parametrize("changes", [{"layers": "wide"}, {"epochs": None}, {"table": {"group": 3}}])
+@pytest.mark.parametrize("changes", [{"layers": "wide"}, {"epochs": None}, {"group": 3}])
 def test_a_model_without_readable_settings_is_refused(
     bundle: Bundle, table: Path, calls: Calls, changes: dict[str, object]
 ) -> None:
@@ -242,7 +242,7 @@ def test_the_held_out_rows_are_found_again_in_the_table_of_the_training(
         assert [float(cell.replace(",", ".")) for cell in lines[row.line - 1].split(";")[:2]] == list(row.values)
 
 
-@pytest.mark.parametrize("changes", [{"seed": 8}, {"table": None}])
+@pytest.mark.parametrize("changes", [{"seed": 8}, {"time_order": None}])
 def test_a_split_that_is_not_that_of_the_training_is_not_believed(
     bundle: Bundle, table: Path, tmp_path: Path, changes: dict[str, object]
 ) -> None:

@@ -10,15 +10,15 @@ from ampedge.errors import ModelRefusedError
 from ampedge.model.bundle import Bundle
 from ampedge.training.settings import FitSettings, TableSettings
 
-_TABLE = "table"
-_NOT_HERE = {"label"}
+_LABEL = "label"
 """The manifest has a field of its own for it."""
 
 
 def record(fitting: FitSettings, table: TableSettings) -> dict[str, Any]:
-    """For the settings of a manifest: those of the fit, and as `table` those of the table."""
-    of_table = {name: value for name, value in asdict(table).items() if name not in _NOT_HERE}
-    return {**asdict(fitting), _TABLE: of_table}
+    """For the settings of a manifest."""
+    settings = {**asdict(fitting), **asdict(table)}
+    del settings[_LABEL]
+    return settings
 
 
 def fit_settings(bundle: Bundle) -> FitSettings:
@@ -34,10 +34,10 @@ def fit_settings(bundle: Bundle) -> FitSettings:
 
 def table_settings(bundle: Bundle) -> TableSettings | None:
     """How the table was read and split; None where the bundle is from before that was recorded."""
-    recorded = bundle.manifest.training.settings.get(_TABLE)
-    if not isinstance(recorded, Mapping):
+    recorded = bundle.manifest.training.settings
+    if "time_order" not in recorded:
         return None
-    given = {**_known(TableSettings, recorded), "label": bundle.manifest.training.label}
+    given = {**_known(TableSettings, recorded), _LABEL: bundle.manifest.training.label}
     try:
         return TypeAdapter(TableSettings).validate_python(given)
     except ValidationError as error:
