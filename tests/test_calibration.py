@@ -29,3 +29,13 @@ def test_certainty_that_was_wrong_is_taken_back() -> None:
     """Probabilities of 0 have a logarithm, too."""
     probabilities = np.array([[1.0, 0.0]] * 50)
     assert temperature(probabilities, np.array([0] * 40 + [1] * 10, dtype=np.int32)) > 4
+
+
+def test_rows_of_one_group_are_one_witness() -> None:
+    """Ten groups of which all rows are wrong together say little; as rows of their own they would say much."""
+    probabilities = np.array([[0.99, 0.01]] * 1000)
+    targets = np.repeat([0] * 6 + [1] * 4, 100).astype(np.int32)
+    groups = [f"run {row // 100}" for row in range(1000)]
+    assert temperature(probabilities, targets) > 4
+    assert 1 < temperature(probabilities, targets, groups) < 3
+    assert temperature(probabilities, targets, [str(row) for row in range(1000)]) == temperature(probabilities, targets)

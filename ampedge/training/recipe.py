@@ -70,7 +70,11 @@ def calibrated(
     inputs = scaler.scaled(data.values)
     parts = [Part(inputs[rows], data.targets[rows]) for rows in (training, validation)]
     fitted = fit(*parts, classes=data.classes, settings=settings, on_epoch=on_epoch)
-    divisor = temperature(_network(scaler, fitted).probabilities(data.values[validation]), data.targets[validation])
+    divisor = temperature(
+        _network(scaler, fitted).probabilities(data.values[validation]),
+        data.targets[validation],
+        None if data.groups is None else data.groups[validation],
+    )
     fitted.divide_scores(divisor)
     return Calibrated(scaler, fitted, divisor, _network(scaler, fitted))
 
