@@ -2,6 +2,7 @@
 
 import json
 import statistics
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -221,6 +222,15 @@ def test_a_swept_model_is_said_to_flatter(bundle: Bundle, table: Path, calls: Ca
     assert any("chosen by --sweep" in note for note in found.notes)
     assert found.held_out is None
     assert calls
+
+
+def test_a_missing_extra_is_named(bundle: Bundle, table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pack_bundle(bundle, tmp_path / "one.ampedge")
+    monkeypatch.setitem(sys.modules, "sklearn", None)
+    for arguments in (("--cv", 3), ()):
+        result = run(table, *arguments, "--model", tmp_path / "one.ampedge", "--out", tmp_path / "e")
+        assert isinstance(result.exception, UsageError)
+        assert 'pip install "ampedge[train]"' in result.exception.remedy
 
 
 # The held-out rows of a bundle that does not carry them

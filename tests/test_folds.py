@@ -7,6 +7,7 @@ import pytest
 
 from ampedge.datamap import laid_out
 from ampedge.errors import DataError
+from ampedge.table import Texts
 from ampedge.training.dataset import Dataset
 from ampedge.training.folds import Fold, folds, unlearned
 from ampedge.training.settings import TableSettings
@@ -23,8 +24,8 @@ def data(targets: list[int], groups: list[str] | None = None) -> Dataset:
         values=np.arange(rows, dtype=np.float64)[:, np.newaxis],
         classes=tuple("abcdefghijkl"[: max(targets) + 1]),
         targets=np.array(targets, dtype=np.int32),
-        lines=tuple(range(2, rows + 2)),
-        groups=None if groups is None else tuple(groups),
+        groups=None if groups is None else Texts(np.arange(rows), groups),
+        kept=None,
         notes=(),
         chosen_by="table",
     )

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from rich.console import Console
+from sklearn.ensemble import RandomForestClassifier
 from sklearn.metrics import f1_score
 from typer.testing import CliRunner
 
@@ -307,6 +308,8 @@ def test_the_forest_is_the_same_for_a_seed_and_minds_rare_classes_where_told() -
     grid = drawn.normal(size=(200, 2)).astype(np.float32)
     assert rare("none", 1) == rare("none", 1) != rare("none", 2)
     assert rare("balanced", 1) != rare("none", 1)
+    unweighted = RandomForestClassifier(100, max_samples=300, random_state=1).fit(inputs, targets)
+    assert rare("none", 1) == unweighted.predict(grid).tolist()
 
 
 QUICK = {"layers": (4,), "epochs": 1}

@@ -149,7 +149,7 @@ def test_the_held_out_rows_hold_no_formula_and_come_back(tmp_path: Path) -> None
     status = ["=good", "-worn"] * (ROWS // 2)
     data = made(write(tmp_path, {**COLUMNS, "status": status}))
     parts = split(data, TableSettings(), 42)
-    held = held_out_csv(SimpleNamespace(data=data, label="status", group=None), parts.test)
+    held = held_out_csv(SimpleNamespace(data=data, table=TableSettings()), parts.test)
     path = tmp_path / "heldout.csv"
     path.write_bytes(held)
     assert held.count(b",'=good\n") + held.count(b",'-worn\n") == len(parts.test)

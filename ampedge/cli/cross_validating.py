@@ -1,7 +1,8 @@
 """`ampedge evaluate --cv`: the recipe of a model, trained anew on each fold of a table."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ from rich.progress import track
 from rich.table import Table
 from rich.text import Text
 
+from ampedge.cli.reading import reading_bar
 from ampedge.cli.training_screen import messages
 from ampedge.errors import GateError, UsageError
 from ampedge.training.cross_validation import CrossValidation, cross_validate
@@ -29,6 +31,7 @@ from ampedge.training.report import PAGE
 
 if TYPE_CHECKING:
     from ampedge.model.bundle import Bundle
+    from ampedge.training.folds import Fold
 
 
 def cross_validated(
@@ -46,9 +49,16 @@ def cross_validated(
         raise UsageError(
             "--cv trains on a table, and none is given.", "Give the one of the training: `ampedge evaluate DATA.csv`."
         )
-    with messages() as console:
-        shown = partial(track, description="Training on folds", console=console, disable=not console.is_terminal)
-        found = cross_validate(bundle, data, count=count, read=read, min_macro_f1=min_macro_f1, track=shown)
+    with messages() as console, ExitStack() as reading:
+
+        def shown(parts: "Sequence[Fold]") -> "Iterable[Fold]":
+            reading.close()  # one bar at a time
+            return track(parts, "Training on folds", console=console, disable=not console.is_terminal)
+
+        progress = reading.enter_context(reading_bar(console, data))
+        found = cross_validate(
+            bundle, data, count=count, read=read, min_macro_f1=min_macro_f1, progress=progress, track=shown
+        )
     write_cross_validation(found, out)
     _show(found, as_json=as_json)
     Console(stderr=True, soft_wrap=True, highlight=False).print(f"Report: {out / PAGE}", markup=False)

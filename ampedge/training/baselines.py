@@ -19,7 +19,8 @@ def baselines(
     training: Part, inputs: NDArray[np.float32], *, class_weights: NDArray[np.float32], seed: int
 ) -> dict[str, NDArray[np.intp]]:
     """The place of the class that each baseline gives to every row of `inputs` (scaled)."""
-    weights = dict(enumerate(class_weights.astype(np.float64)))
+    # A forest draws other rows as soon as it is given weights, be they all the same.
+    weights = dict(enumerate(class_weights.astype(np.float64))) if np.ptp(class_weights) else None
     commonest = int(np.bincount(training.targets).argmax())
     return {
         "majority_class": np.full(len(inputs), commonest),
@@ -28,7 +29,7 @@ def baselines(
     }
 
 
-def _regression(training: Part, inputs: NDArray[np.float32], weights: dict[int, float]) -> NDArray[np.intp]:
+def _regression(training: Part, inputs: NDArray[np.float32], weights: dict[int, float] | None) -> NDArray[np.intp]:
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
 
@@ -40,7 +41,9 @@ def _regression(training: Part, inputs: NDArray[np.float32], weights: dict[int, 
     return found
 
 
-def _forest(training: Part, inputs: NDArray[np.float32], weights: dict[int, float], seed: int) -> NDArray[np.intp]:
+def _forest(
+    training: Part, inputs: NDArray[np.float32], weights: dict[int, float] | None, seed: int
+) -> NDArray[np.intp]:
     from sklearn.ensemble import RandomForestClassifier
 
     model = RandomForestClassifier(

@@ -10,10 +10,11 @@ import numpy as np
 from ampedge.errors import DataError
 from ampedge.model.bundle import Bundle
 from ampedge.model.figures import held_out_scores
-from ampedge.table import read_table
+from ampedge.table import Progress, read_table
 from ampedge.training.dataset import Dataset, dataset
 from ampedge.training.fit import start
 from ampedge.training.folds import Fold, folds, unlearned
+from ampedge.training.libraries import TRAINING, need_libraries
 from ampedge.training.metrics import scores
 from ampedge.training.recipe import calibrated
 from ampedge.training.recorded import fit_settings, table_settings
@@ -115,6 +116,7 @@ def cross_validate(
     count: int,
     read: Mapping[str, Any],
     min_macro_f1: float | None = None,
+    progress: Progress | None = None,
     track: Track = iter,
 ) -> CrossValidation:
     """Train and judge with the settings that the bundle records, on `count` folds of all rows of the table.
@@ -122,10 +124,11 @@ def cross_validate(
     `read` holds settings of the table that take the place of recorded ones; None and False leave those as they are.
     Raises DataError where the table lacks a column or is too small for so many folds.
     """
+    need_libraries("Cross-validation", TRAINING)
     fitting, given = fit_settings(bundle), table_settings(bundle)
     table = given or TableSettings(label=bundle.manifest.training.label)
     table = replace(table, **{name: value for name, value in read.items() if value})
-    rows = read_table(path, sep=table.sep, decimal=table.decimal, drop_bad_rows=table.drop_bad_rows)
+    rows = read_table(path, sep=table.sep, decimal=table.decimal, drop_bad_rows=table.drop_bad_rows, progress=progress)
     for name in bundle.manifest.feature_names:
         rows.column(name)
     features = tuple(bundle.manifest.feature_names)

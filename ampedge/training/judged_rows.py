@@ -46,8 +46,10 @@ def rows_to_score(
                 f"{bundle.path} carries no held-out rows.",
                 "Give a table, as in `ampedge evaluate DATA.csv`, or the bundle directory with --model.",
             )
-        if label in (None, training.label) and (again := split_again(bundle, data, group=group)) is not None:
-            return again, f"the rows of {data} that training held out"
+        if label in (None, training.label):
+            again = split_again(bundle, data, group=group, progress=progress)
+            if again is not None:
+                return again, f"the rows of {data} that training held out"
     table = read_table(data, sep=sep, decimal=decimal, drop_bad_rows=drop_bad_rows, progress=progress)
     rows = labelled_rows(table, bundle, label=label or training.label, group=group, drop_bad_rows=drop_bad_rows)
     if trained_on:

@@ -6,17 +6,20 @@ from pathlib import Path
 import numpy as np
 
 from ampedge.model.bundle import Bundle
-from ampedge.table import Texts, read_table
+from ampedge.table import Progress, Texts, read_table
 from ampedge.training.dataset import Dataset, dataset
 from ampedge.training.labelled import Labelled
 from ampedge.training.labelled_row import LabelledRows
+from ampedge.training.libraries import need_libraries
 from ampedge.training.recorded import fit_settings, table_settings
 from ampedge.training.split import Rows, split
 
 _SAME = 1e-9
 
 
-def split_again(bundle: Bundle, path: Path, *, group: str | None = None) -> Labelled | None:
+def split_again(
+    bundle: Bundle, path: Path, *, group: str | None = None, progress: Progress | None = None
+) -> Labelled | None:
     """The rows of `path`, which is the table of the training, that the recorded settings hold out.
 
     None where the bundle does not record them, or where the other rows do not have the scaling that it was trained
@@ -25,7 +28,10 @@ def split_again(bundle: Bundle, path: Path, *, group: str | None = None) -> Labe
     settings = table_settings(bundle)
     if settings is None:
         return None
-    table = read_table(path, sep=settings.sep, decimal=settings.decimal, drop_bad_rows=settings.drop_bad_rows)
+    need_libraries("Scoring a model", ("sklearn",))
+    table = read_table(
+        path, sep=settings.sep, decimal=settings.decimal, drop_bad_rows=settings.drop_bad_rows, progress=progress
+    )
     features = tuple(bundle.manifest.feature_names)
     data = dataset(table, replace(settings, features=features, drop=()), bundle.datamap)
     parts = split(data, settings, fit_settings(bundle).seed)

@@ -3,7 +3,6 @@
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -11,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ampedge.config import Config
-from ampedge.errors import ConfigError, ModelRefusedError, UsageError, did_you_mean, missing_extra
+from ampedge.errors import ConfigError, ModelRefusedError, UsageError, did_you_mean
 from ampedge.model.bundle import Bundle, check_destination, save_bundle
 from ampedge.model.verdict import verdict
 from ampedge.table import read_table
@@ -21,6 +20,7 @@ from ampedge.training.contents import Training, files, manifest
 from ampedge.training.dataset import Dataset, dataset
 from ampedge.training.fit import Epoch, Part, start
 from ampedge.training.labels import folded
+from ampedge.training.libraries import TRAINING, need_libraries
 from ampedge.training.metrics import scores
 from ampedge.training.model_name import checked_name
 from ampedge.training.recipe import Learned, learned
@@ -30,7 +30,6 @@ from ampedge.training.sweep import best, sweep, swept
 from ampedge.training.thresholds import known_costs, said, trade, traded
 from ampedge.training.weighting import class_weights, known_weights
 
-_LIBRARIES = ("sklearn", "tensorflow", "keras", "matplotlib")
 _ELSEWHERE = "Choose another place with --out."
 _LEANING_TWICE = (
     "Warning: --weights shifts the probabilities to classes that weigh more, and --cost takes them for true: together "
@@ -100,7 +99,7 @@ def train(
     Of the settings in `tried` those are taken that do best on folds of the other rows; else `fitting`.
     Raises an error, with nothing written, where the table, the options or `out` do not allow it.
     """
-    _need_libraries()
+    need_libraries("Training", TRAINING)
     name = checked_name(path.stem if name is None else name)
     _check_place(out)
     read = read_table(
@@ -173,12 +172,6 @@ def train(
     except OSError as error:
         raise UsageError(f"{out} cannot be written: {error.strerror}.", _ELSEWHERE) from error
     return Trained(bundle, notes, metrics, verdict(metrics["test"], metrics["baselines"]))
-
-
-def _need_libraries() -> None:
-    """Raise the error of the missing extra now; the libraries are imported when the table has been found good."""
-    if not all(find_spec(library) for library in _LIBRARIES):
-        raise missing_extra("Training", "train")
 
 
 def _check_place(out: Path) -> None:
