@@ -1,0 +1,45 @@
+"""Stretches in which a reading stands still for longer than it does otherwise.
+
+A coarse or slow sensor repeats its values by nature, so a stretch is judged against the column's own habit: how often
+a value follows itself, and how long the other stretches are.
+"""
+
+import numpy as np
+
+from ampedge.training.inspection.finding import Numbers, Places
+
+_SHORTEST = 5
+_MOST = 20
+_LONGER, _BY = 2, 3
+_BY_CHANCE = 1e-6
+_RARELY = 1e-4
+"""How often a value follows itself at least, also where it was never seen to."""
+
+
+def frozen(values: Numbers) -> list[Places]:
+    """The places of each frozen stretch, in the order of the file; values that are NaN are passed over."""
+    at = np.flatnonzero(np.isfinite(values))
+    known = values[at]
+    starts = np.flatnonzero(np.append(True, known[1:] != known[:-1]))
+    lengths = np.diff(np.append(starts, len(known)))
+    longest = np.argsort(-lengths, kind="stable")[: _MOST + 1]
+    ranked = lengths[longest]
+    wide = np.flatnonzero((ranked[:-1] >= _LONGER * ranked[1:] + _BY) & (ranked[:-1] >= _SHORTEST))
+    if not len(wide):
+        return []
+    standing = np.sort(longest[: wide[-1] + 1])
+    others = np.ones(len(starts), bool)
+    others[standing] = False
+    stretches = []
+    for run in standing.tolist():
+        same = known[starts] == known[starts[run]]  # also another long one: then it is usual for this value
+        same[run] = False
+        follows = max(_follows_itself(lengths[others]), _follows_itself(lengths[same]), _RARELY)
+        if len(known) * follows ** (int(lengths[run]) - 1) < _BY_CHANCE:
+            stretches.append(at[starts[run] : starts[run] + lengths[run]])
+    return stretches
+
+
+def _follows_itself(lengths: Places) -> float:
+    """How often the next value is the same, where the stretches have these lengths."""
+    return float((lengths - 1).sum() / lengths.sum()) if len(lengths) else 0.0

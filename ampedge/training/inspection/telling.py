@@ -1,0 +1,77 @@
+"""Columns that tell the label: all of it, which is suspicious, or nothing of it, which is useless."""
+
+from itertools import combinations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ampedge.training.inspection.finding import Numbers
+
+Targets = NDArray[np.integer]
+
+_VALUES_PER_CLASS = 3
+_PURE = 0.98
+_SEPARATES = 0.999
+_ROWS = 20_000
+_BY_CHANCE, _BY_CHANCE_OF_FEW, _FEW = 1e-4, 1e-3, 200
+
+
+def stands_for_label(codes: NDArray[np.generic], targets: Targets) -> int:
+    """How many values a column has where each of these few stands for one class, else 0.
+
+    `codes` are the cells of any column, `targets` the place of each row's class.  One row in fifty may differ.
+    """
+    values, places = np.unique(codes, return_inverse=True)
+    classes = int(targets.max()) + 1
+    if not 2 <= len(values) <= _VALUES_PER_CLASS * classes:
+        return 0
+    pairs = np.zeros((len(values), classes), dtype=np.int64)
+    np.add.at(pairs, (places, targets), 1)
+    stands_for = pairs.argmax(axis=1)
+    sizes = pairs.sum(axis=0)
+    right = np.zeros(classes)
+    np.add.at(right, stands_for, pairs.max(axis=1))
+    present = sizes > 0
+    return len(values) if bool((right[present] >= _PURE * sizes[present]).all()) else 0
+
+
+def separates(values: Numbers, targets: Targets) -> bool:
+    """True where thresholds on one column split every pair of classes nearly perfectly."""
+    from sklearn.metrics import roc_auc_score
+
+    values, targets = _some(values, targets)
+    present = np.unique(targets)
+    medians = [np.median(values[targets == one]) for one in present]
+    if len(set(medians)) < len(medians):
+        return False
+    for first, second in combinations(present[np.argsort(medians)], 2):
+        pair = (targets == first) | (targets == second)
+        area = roc_auc_score(targets[pair] == first, values[pair])
+        if max(area, 1 - area) <= _SEPARATES:
+            return False
+    return len(present) > 1
+
+
+def same_in_all(values: Numbers, targets: Targets) -> bool:
+    """True where neither the values nor their distance from the middle differ from class to class more than by chance.
+
+    Kruskal and Wallis's test on ranks, as no shape of the distributions may be assumed.
+    """
+    from scipy.stats import kruskal
+
+    values, targets = _some(values, targets)
+    groups = [values[targets == one] for one in np.unique(targets)]
+    if len(groups) < 2 or values.min() == values.max():
+        return False
+    limit = _BY_CHANCE_OF_FEW if len(values) < _FEW else _BY_CHANCE
+    middle = np.median(values)
+    spread = [np.abs(group - middle) for group in groups]
+    return kruskal(*groups).pvalue > limit and (
+        len(np.unique(np.abs(values - middle))) < 2 or kruskal(*spread).pvalue > limit
+    )
+
+
+def _some(values: Numbers, targets: Targets) -> tuple[Numbers, Targets]:
+    """Every n-th of many rows: a table that is longer tells no more of this."""
+    step = -(-len(values) // _ROWS)
+    return values[::step], targets[::step]

@@ -1,0 +1,228 @@
+"""Spikes and sentinel values: single readings that stand apart from all that a column otherwise holds.
+
+A limit on the distance alone, in standard deviations or interquartile ranges, throws real faults away: these are far
+out, too.  What sets a spike apart is the empty space between it and the rest, beside the tail that the column has
+anyway; that there are few; that they come in all classes; that their neighbours in the file are no spikes.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ampedge.training.inspection.finding import Flags, Numbers
+
+_FEWEST = 12
+"""Fewer values than these have no tail to be judged by."""
+_SHARE = 0.03
+_SHARE_OF_FEW = 0.1
+_AT_LEAST = 5
+"""At most this share of the values can be wild, with some more in small tables."""
+_APART = 2.3
+"""How many times as far out as the last value of the rest a spike is, in a column with the tail of a normal one."""
+_TAIL = 1.9
+_NORMAL = 0.3
+_SMALL = 3.5
+_SOLID = 8
+_CODES = 8
+_BEYOND_CODES = 8.0
+"""Columns of few whole numbers are codes or counts: only what is this many times as far out is no code."""
+_BY_CHANCE = 1e-3
+_IN_A_ROW = 0.6
+_REPEATED = 3
+_SENTINEL_APART = 1.3
+_SENTINEL_NEAR = 1.02
+_ZERO_APART = 1.15
+_ZERO_SHARE = 0.05
+_STEPS = 3.0
+_CROWDED = 8.0
+_NEIGHBOURHOOD = 0.05
+
+_MARKS = tuple(
+    sorted(
+        {
+            float(sign * mark)
+            for mark in (
+                *(999, 9999, 99999, 999999, 9999999, 99999999, 999.9, 9999.9, 99999.9, 999.99, 9999.99, 99.99),
+                *(888, 8888, 88888, 777, 7777, 77777, 6666, 32767, 32768, 65535, 65536, 2147483647, 2147483648),
+                *(4294967295, 3276.7, 3276.8, 6553.5, 327.67, 327.68, 655.35, 32.767, 65.535, 1e30, 1e20, 1e10),
+                *(3.4028235e38, 3.402823466e38, 3.40282e38, 1e31, 1e35, 1e36, 1e37, 9.96921e36, 9.9e37, 7999, 8191),
+            )
+            for sign in (1, -1)
+        }
+    )
+)
+"""What instruments, loggers and registers write in place of a reading that they do not have."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wild:
+    """For each value whether it is a spike, or a sentinel."""
+
+    spikes: Flags
+    sentinels: Flags
+
+    @property
+    def any(self) -> Flags:
+        """Either of them."""
+        return self.spikes | self.sentinels
+
+
+def wild(values: Numbers, targets: NDArray[np.integer], once: Flags) -> Wild:
+    """What is wild in one column.
+
+    `values` are in the order of the file, NaN where there is none; `targets` holds the place of each row's class,
+    -1 where it has none; `once` is False for rows that repeat another, which must not count twice.
+    """
+    spikes, sentinels = np.zeros(len(values), bool), np.zeros(len(values), bool)
+    at = np.flatnonzero(np.isfinite(values) & once)
+    if len(at) >= _FEWEST and np.ptp(values[at]) > 0:
+        far = _apart(values[at], targets[at])
+        marks = _marks(values[at], far, targets[at])
+        spikes[at] = far & ~marks
+        sentinels[at] = marks
+    for flags in (spikes, sentinels):  # the rows left out above hold the same values
+        if flags.any():
+            flags |= np.isin(values, np.unique(values[flags]))
+    return Wild(spikes & ~sentinels, sentinels)
+
+
+def stretch(values: Numbers, apart: Flags) -> float:
+    """By how much these values widen the column's standard deviation, 1 where they do nothing."""
+    known = np.isfinite(values)
+    inner = float(np.std(values[known & ~apart]))
+    outer = float(np.std(values[known]))
+    return outer / inner if inner > 0 else np.inf
+
+
+def _apart(values: Numbers, targets: NDArray[np.integer]) -> Flags:
+    """What lies beyond an empty space on either side, and is neither a class of its own nor a stretch of time."""
+    order = np.argsort(values, kind="stable")
+    ranked = values[order]
+    found = np.zeros(len(values), bool)
+    limit = _at_most(len(values))
+    centre = float(np.median(ranked))
+    # each side is judged without what may be wild on the other
+    low, first, third, high = np.quantile(ranked, (0.05, 0.25, 0.75, 0.95))
+    spread = float(max((third - first) / 2, (high - low) / 8))
+    is_code = _is_code(ranked[limit:-limit] if len(ranked) > 4 * limit else ranked)
+    for side in (1, -1):
+        count = _beyond(side * (ranked[::-side] - centre), limit, spread, is_code=is_code)
+        if count:
+            places = order[::-side][:count]
+            if not _is_real(np.sort(places), targets):
+                found[places] = True
+    return found
+
+
+def _at_most(count: int) -> int:
+    return int(min(max(_AT_LEAST, _SHARE * count), max(1, _SHARE_OF_FEW * count)))
+
+
+def _beyond(distances: Numbers, limit: int, spread: float, *, is_code: bool) -> int:
+    """How many of the first `distances`, which fall, lie beyond the innermost empty space that is wide enough."""
+    side = int(np.count_nonzero(distances > 0))
+    most = min(limit, side)
+    if most == 0:
+        return 0
+    outer = distances[:most]
+    inner = np.maximum(distances[1 : most + 1], 0) if len(distances) > most else np.append(distances[1:most], 0)
+    # the tail of the rest: how far its last value is out beside its 90 % quantile, both from the centre
+    near = distances[(np.arange(1, most + 1) + 0.1 * (side - np.arange(1, most + 1))).astype(int).clip(0, len(distances) - 1)]
+    last = np.maximum(inner, spread)
+    usual = np.maximum(near, spread)
+    left = side - np.arange(1, most + 1)
+    # else the rest is one and the same value, and what differs from it is no spike
+    kept = (last > 0) & ((left >= _SOLID) | (left == 0))
+    if not kept.all():
+        outer, last, usual = outer[kept], last[kept], usual[kept]
+    needed = np.log(_APART) + _TAIL * np.maximum(0, np.log(last / usual) - _normal_tail(len(distances)) - _NORMAL)
+    needed += _SMALL / np.sqrt(len(distances)) + np.log(_BEYOND_CODES) * is_code
+    wide = np.flatnonzero(np.log(outer / last) > needed)
+    return int(wide[-1]) + 1 if len(wide) else 0
+
+
+def _normal_tail(count: int) -> float:
+    """The logarithm of how far the last of so many normal values is out beside the 90 % quantile of its side."""
+    return float(np.log(max(1.0, np.sqrt(2 * np.log(max(count, 4))) * 0.87 / 1.645)))
+
+
+def _is_code(ranked: Numbers) -> bool:
+    return bool((ranked == np.floor(ranked)).all()) and int((np.diff(ranked) > 0).sum()) < _CODES
+
+
+def _is_real(places: NDArray[np.intp], targets: NDArray[np.integer]) -> bool:
+    """True where these values are what a rare class looks like, or an excursion that lasts."""
+    if len(places) < 2:
+        return False
+    known = targets[targets >= 0]
+    seen = np.unique(targets[places])
+    share = np.isin(known, seen).mean() if len(known) else 1.0
+    if share ** len(places) < _BY_CHANCE:
+        return True
+    if len(places) < _REPEATED:
+        return False
+    close = np.diff(places) == 1
+    neighbours = np.zeros(len(places), bool)
+    neighbours[1:] |= close
+    neighbours[:-1] |= close
+    return bool(neighbours.mean() >= _IN_A_ROW)
+
+
+def _marks(values: Numbers, far: Flags, targets: NDArray[np.integer]) -> Flags:
+    """Values that stand for no reading: known ones that are out of place, and others that repeat beyond the rest."""
+    found = np.zeros(len(values), bool)
+    usual, counts = np.unique(values, return_counts=True)
+    known = np.isin(usual, _MARKS)
+    outside = far | np.isin(values, usual[known])
+    rest = np.sort(values[~outside & (values != 0) & (values != -1)])
+    if len(rest) < _FEWEST // 2 or rest[0] == rest[-1]:
+        return found
+    centre = float(np.median(rest))
+    far_values = set(np.unique(values[far]).tolist())
+    for mark, count in zip(usual[known].tolist(), counts[known].tolist(), strict=True):
+        out = _out(mark, rest, centre)
+        if (
+            mark in far_values
+            or out > _SENTINEL_APART
+            or (count >= _REPEATED and (out > _SENTINEL_NEAR or _crowds(mark, count, rest)))
+        ):
+            found |= values == mark
+    for mark in (0.0, -1.0):
+        at = np.flatnonzero(values == mark)
+        if (
+            len(at)
+            and len(at) <= max(_AT_LEAST, _ZERO_SHARE * len(values))
+            and not _is_code(rest)
+            and _out(mark, rest, centre) > (_SENTINEL_APART if len(at) < _REPEATED else _ZERO_APART)
+            and _is_gap(mark, rest)
+            and not _is_real(at, targets)
+        ):
+            found[at] = True
+    repeated = usual[(counts >= _REPEATED) & np.isin(usual, list(far_values))]
+    return found | (far & np.isin(values, repeated))
+
+
+def _out(mark: float, rest: Numbers, centre: float) -> float:
+    """How far out a value is beside the last of the rest on its side."""
+    last = rest[-1] - centre if mark > centre else centre - rest[0]
+    return abs(mark - centre) / last if last > 0 else np.inf
+
+
+def _is_gap(mark: float, rest: Numbers) -> bool:
+    """True where the space between a value and the rest is wider than the steps at that end of the rest."""
+    end = rest[: max(3, len(rest) // 50)] if mark < rest[0] else rest[-max(3, len(rest) // 50) :]
+    gap = rest[0] - mark if mark < rest[0] else mark - rest[-1]
+    steps = np.diff(rest)
+    return bool(gap > 2 * np.ptp(end)) and bool(gap > _STEPS * steps[steps > 0].min())
+
+
+def _crowds(mark: float, count: int, rest: Numbers) -> bool:
+    """True where a value inside the range of the rest comes far more often than those around it."""
+    reach = _NEIGHBOURHOOD * np.ptp(rest)
+    low, high = np.searchsorted(rest, (mark - reach, mark + reach))
+    around = rest[low:high]
+    if len(around) == 0:
+        return True
+    most = np.unique(around, return_counts=True)[1].max()
+    return bool(count > _CROWDED * most)
