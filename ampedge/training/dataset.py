@@ -66,7 +66,7 @@ def dataset(table: Table, settings: TableSettings, datamap: DataMap | None = Non
     )
     found, notes = labels(table, settings.label)
     if datamap is not None:
-        settings = _with_tags(table, settings, datamap)
+        settings = with_tags(table, settings, datamap)
     names, more = measurements(table, settings)
     if datamap is None:
         datamap = _laid_out(table, names)
@@ -96,7 +96,7 @@ def dataset(table: Table, settings: TableSettings, datamap: DataMap | None = Non
     return Dataset(table.path, datamap, values, classes, places[found.codes], groups, good, tuple(notes), chosen_by)
 
 
-def _with_tags(table: Table, settings: TableSettings, datamap: DataMap) -> TableSettings:
+def with_tags(table: Table, settings: TableSettings, datamap: DataMap) -> TableSettings:
     """The settings with the tags as features; raises an error where they disagree with options or table."""
     wanted = settings.features if settings.features is not None else datamap.names
     differing = sorted({*wanted} ^ {*datamap.names}) or sorted({*settings.drop} & {*datamap.names})

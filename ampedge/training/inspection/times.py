@@ -98,7 +98,9 @@ def order(times: Numbers, lines: NDArray[np.integer], once: Flags) -> Order:
 def _parsed(texts: Sequence[str], form: str):  # type: ignore[no-untyped-def]  # pandas has no types
     import pandas as pd
 
-    return pd.Series(pd.to_datetime(pd.Series(texts, dtype=object), format=form, errors="coerce", utc=True)).dt.tz_localize(None)
+    return pd.Series(
+        pd.to_datetime(pd.Series(texts, dtype=object), format=form, errors="coerce", utc=True)
+    ).dt.tz_localize(None)
 
 
 def _restarts(known: Numbers, back: Places) -> bool:
@@ -119,7 +121,9 @@ def _each(times: Numbers, lines: NDArray[np.integer], at: Places, back: Places) 
         steps.append(wide)
         usual.append(step)
     nothing = np.zeros(0, dtype=np.intp)
-    return Order(nothing, np.concatenate(found), np.concatenate(steps), float(np.median(usual)), unsorted=False, backward=0)
+    return Order(
+        nothing, np.concatenate(found), np.concatenate(steps), float(np.median(usual)), unsorted=False, backward=0
+    )
 
 
 def _gaps(known: Numbers, lines: NDArray[np.integer]) -> tuple[Places, Numbers, float]:
@@ -134,7 +138,7 @@ def _gaps(known: Numbers, lines: NDArray[np.integer]) -> tuple[Places, Numbers, 
     ranked = np.sort(a_line[moving] / usual)[::-1]
     # steps that vary by nature: what is a gap stands apart from the longest of the others
     most = min(len(ranked) - 1, max(5, len(ranked) // 50))
-    wide = np.flatnonzero(ranked[:most] > np.maximum(_LONGER * ranked[1 : most + 1] , _REGULAR + _LONGER_BY))
+    wide = np.flatnonzero(ranked[:most] > np.maximum(_LONGER * ranked[1 : most + 1], _REGULAR + _LONGER_BY))
     habit = ranked[most]
     if habit > 1.5:
         limit = ranked[wide[-1]] if len(wide) else np.inf
@@ -153,7 +157,9 @@ def _out_of_order(known: Numbers) -> Places:
     cut = np.append(True, highest[:-1] <= lowest[1:])
     starts = np.append(np.flatnonzero(cut), len(known))
     found = []
-    for start, end in zip(starts[:-1][np.diff(starts) > 1].tolist(), starts[1:][np.diff(starts) > 1].tolist(), strict=True):
+    for start, end in zip(
+        starts[:-1][np.diff(starts) > 1].tolist(), starts[1:][np.diff(starts) > 1].tolist(), strict=True
+    ):
         block = known[start:end]
         if len(block) > _LARGEST_BLOCK:
             wrong = np.flatnonzero(np.diff(block) < 0) + 1

@@ -128,7 +128,9 @@ def _beyond(distances: Numbers, limit: int, spread: float, *, is_code: bool) -> 
     outer = distances[:most]
     inner = np.maximum(distances[1 : most + 1], 0) if len(distances) > most else np.append(distances[1:most], 0)
     # the tail of the rest: how far its last value is out beside its 90 % quantile, both from the centre
-    near = distances[(np.arange(1, most + 1) + 0.1 * (side - np.arange(1, most + 1))).astype(int).clip(0, len(distances) - 1)]
+    near = distances[
+        (np.arange(1, most + 1) + 0.1 * (side - np.arange(1, most + 1))).astype(int).clip(0, len(distances) - 1)
+    ]
     last = np.maximum(inner, spread)
     usual = np.maximum(near, spread)
     left = side - np.arange(1, most + 1)
