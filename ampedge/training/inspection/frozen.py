@@ -12,6 +12,7 @@ _SHORTEST = 5
 _MOST = 20
 _LONGER, _BY = 2, 3
 _BY_CHANCE = 1e-6
+_OTHERS = 10
 _RARELY = 1e-4
 """How often a value follows itself at least, also where it was never seen to."""
 
@@ -30,6 +31,8 @@ def frozen(values: Numbers) -> list[Places]:
     standing = np.sort(longest[: wide[-1] + 1])
     others = np.ones(len(starts), bool)
     others[standing] = False
+    if others.sum() < _OTHERS or lengths[others].sum() < len(known) / 2:  # it stands still most of the time
+        return []
     stretches = []
     for run in standing.tolist():
         same = known[starts] == known[starts[run]]  # also another long one: then it is usual for this value

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from ampedge.datamap import DataMap
 from ampedge.table import Table, is_missing
+from ampedge.training.classes import FEWEST_ROWS
 from ampedge.training.inspection import repeats
 from ampedge.training.inspection.cells import judge_empty, judge_numbers, judge_odd
 from ampedge.training.inspection.columns import judge_column, judge_text
@@ -111,7 +112,9 @@ def inspect(
     times, others = _from_file(examination)
     repeated, contradictory = judge_rows(examination, others)
     once = ~repeated
-    typical = once & ~contradictory & (sheet.targets >= 0)
+    sizes = np.bincount(sheet.targets + 1, minlength=len(sheet.classes) + 1)
+    sizes[0] = 0  # rows without a class
+    typical = once & ~contradictory & (sizes >= FEWEST_ROWS)[sheet.targets + 1]
     for done, name in enumerate(sheet.features):
         told(f"Looking at {name}", len(sheet.features) + 1 + done, total)
         judge_column(examination, name, once, typical)

@@ -1,5 +1,6 @@
 """The labels: rows without one, spellings that mean the same, classes that are too small or outweigh the others."""
 
+import os
 import re
 from collections import Counter
 
@@ -15,6 +16,7 @@ _OUTWEIGHS = 0.9
 _RARER = 30
 _LONG = 5
 _SHORT = 3
+_WORDS = re.compile(r"[_\- ]+")
 _SLIPS = 20
 _SLIP_ROWS = 3
 _SLIP_SHARE = 0.005
@@ -108,31 +110,18 @@ def is_slip(rare: str, common: str) -> bool:
 
     Words that differ in digits, in the first or in the last letter may well be meant (`fault_a`, `atypical`).
     """
-    bare, whole = (text.replace("_", "").replace("-", "").replace(" ", "") for text in (rare, common))
+    words = zip(_WORDS.split(rare), _WORDS.split(common), strict=False)
+    if any(one != other and min(len(one), len(other)) < _SHORT for one, other in words):
+        return False
+    bare, whole = (_WORDS.sub("", text) for text in (rare, common))
     if bare == whole:
         return True
-    if min(len(bare), len(whole)) < _LONG or bare[0] != whole[0]:
+    begin = len(os.path.commonprefix([bare, whole]))
+    end = len(os.path.commonprefix([bare[begin:][::-1], whole[begin:][::-1]]))
+    one, other = bare[begin : len(bare) - end], whole[begin : len(whole) - end]
+    if not begin or min(len(bare), len(whole)) < _LONG or any(sign.isdigit() for sign in one + other):
         return False
-    if [sign for sign in bare if sign.isdigit()] != [sign for sign in whole if sign.isdigit()]:
-        return False
-    words = [
-        (one, other)
-        for one, other in zip(re.split(r"[_\- ]+", rare), re.split(r"[_\- ]+", common), strict=False)
-        if one != other
-    ]
-    if any(min(len(one), len(other)) < _SHORT for one, other in words):
-        return False
-    start = next(
-        (at for at, (one, other) in enumerate(zip(bare, whole, strict=False)) if one != other),
-        min(len(bare), len(whole)),
-    )
-    if len(bare) == len(whole):
-        is_exchanged = bare[start : start + 2] == whole[start : start + 2][::-1]
-        if is_exchanged:
-            return bare[start + 2 :] == whole[start + 2 :]
-        return bare[start + 1 :] == whole[start + 1 :] and start + 1 < len(bare)
-    longer, shorter = (bare, whole) if len(bare) > len(whole) else (whole, bare)
-    return len(longer) == len(shorter) + 1 and longer[start + 1 :] == shorter[start:]
+    return (len(one) == len(other) == 2 and one == other[::-1]) or (end > 0 and max(len(one), len(other)) == 1)
 
 
 def _balance(examination: Examination, slips: set[str]) -> None:

@@ -20,10 +20,13 @@ _SAMPLE = 500
 _MOST = 0.9
 _UNSORTED = 0.2
 _REGULAR = 1.75
+_IRREGULAR = 1.5
 _LONGER = 3.0
-_LONGER_BY = 2.0
+_FEW_GAPS = 5
+_ROUNDING = 1e-9
 _RESTARTS_ROWS = 10
 _LARGEST_BLOCK = 200_000
+_NONE = np.zeros(0)
 
 
 def format_of(texts: Sequence[str]) -> str | None:
@@ -86,13 +89,9 @@ def order(times: Numbers, lines: NDArray[np.integer], once: Flags) -> Order:
     wrong = _out_of_order(known)
     kept = np.ones(len(known), bool)
     kept[wrong] = False
-    if len(wrong):  # a row that stands in the wrong place is no gap in its right one
-        sorted_times = np.sort(known)
-        gaps, steps, usual = _gaps(sorted_times, np.arange(len(known)))
-        places = np.argsort(known, kind="stable")
-        return Order(at[wrong], at[places[gaps]], steps, usual, unsorted=False, backward=len(back))
-    gaps, steps, usual = _gaps(known, lines[at])
-    return Order(at[wrong], at[gaps], steps, usual, unsorted=False, backward=len(back))
+    at_right = at[kept]
+    gaps, steps, usual = _gaps(times[at_right], lines[at_right], between=np.sort(known[wrong]))
+    return Order(at[wrong], at_right[gaps], steps, usual, unsorted=False, backward=len(back))
 
 
 def _parsed(texts: Sequence[str], form: str):  # type: ignore[no-untyped-def]  # pandas has no types
@@ -126,25 +125,32 @@ def _each(times: Numbers, lines: NDArray[np.integer], at: Places, back: Places) 
     )
 
 
-def _gaps(known: Numbers, lines: NDArray[np.integer]) -> tuple[Places, Numbers, float]:
-    """(the places after a gap, the step before each, the usual step) of times that rise."""
+def _gaps(
+    known: Numbers, lines: NDArray[np.integer], between: Numbers = _NONE
+) -> tuple[Places, Numbers, float]:
+    """(the places after a gap, the step before each, the usual step) of times that rise.
+
+    `between` are times of rows that stand elsewhere: a step that they fill is no gap.
+    """
     steps = np.diff(known)
     moving = steps > 0
     if moving.sum() < 3:
         return np.zeros(0, dtype=np.intp), np.zeros(0), 0.0
     usual = float(np.median(steps[moving]))
     a_line = steps / np.maximum(1, np.diff(lines))
-    limit = _REGULAR
     ranked = np.sort(a_line[moving] / usual)[::-1]
-    # steps that vary by nature: what is a gap stands apart from the longest of the others
-    most = min(len(ranked) - 1, max(5, len(ranked) // 50))
-    wide = np.flatnonzero(ranked[:most] > np.maximum(_LONGER * ranked[1 : most + 1], _REGULAR + _LONGER_BY))
-    habit = ranked[most]
-    if habit > 1.5:
-        limit = ranked[wide[-1]] if len(wide) else np.inf
-        gaps = np.flatnonzero(a_line >= limit * usual) + 1
-    else:
-        gaps = np.flatnonzero(a_line > limit * usual) + 1
+    most = min(len(ranked) - 1, max(_FEW_GAPS, len(ranked) // 50))
+    limit = _REGULAR
+    if ranked[most] > _IRREGULAR:  # steps that vary by nature: a gap stands apart from the longest of the others
+        wide = np.flatnonzero(ranked[:most] > np.maximum(_LONGER * ranked[1 : most + 1], _REGULAR))
+        limit = ranked[wide[-1]] * (1 - _ROUNDING) if len(wide) else np.inf
+    gaps = np.flatnonzero(a_line > limit * usual) + 1
+    if len(between):
+        filled = [
+            np.diff([known[gap - 1], *between[(between > known[gap - 1]) & (between < known[gap])], known[gap]]).max()
+            for gap in gaps.tolist()
+        ]
+        gaps = gaps[np.array(filled) > limit * usual]
     return gaps, steps[gaps - 1], usual
 
 

@@ -21,6 +21,7 @@ _AT_LEAST = 5
 _APART = 2.3
 """How many times as far out as the last value of the rest a spike is, in a column with the tail of a normal one."""
 _TAIL = 1.9
+_MOST_TAIL = 1.6
 _NORMAL = 0.3
 _SMALL = 3.5
 _SOLID = 8
@@ -28,6 +29,7 @@ _CODES = 8
 _BEYOND_CODES = 8.0
 """Columns of few whole numbers are codes or counts: only what is this many times as far out is no code."""
 _BY_CHANCE = 1e-3
+_MOSTLY = 0.7
 _IN_A_ROW = 0.6
 _REPEATED = 3
 _SENTINEL_APART = 1.3
@@ -138,7 +140,8 @@ def _beyond(distances: Numbers, limit: int, spread: float, *, is_code: bool) -> 
     kept = (last > 0) & ((left >= _SOLID) | (left == 0))
     if not kept.all():
         outer, last, usual = outer[kept], last[kept], usual[kept]
-    needed = np.log(_APART) + _TAIL * np.maximum(0, np.log(last / usual) - _normal_tail(len(distances)) - _NORMAL)
+    heavier = np.log(last / usual) - _normal_tail(len(distances)) - _NORMAL
+    needed = np.log(_APART) + np.clip(_TAIL * heavier, 0, _MOST_TAIL)
     needed += _SMALL / np.sqrt(len(distances)) + np.log(_BEYOND_CODES) * is_code
     wide = np.flatnonzero(np.log(outer / last) > needed)
     return int(wide[-1]) + 1 if len(wide) else 0
@@ -157,10 +160,7 @@ def _is_real(places: NDArray[np.intp], targets: NDArray[np.integer]) -> bool:
     """True where these values are what a rare class looks like, or an excursion that lasts."""
     if len(places) < 2:
         return False
-    known = targets[targets >= 0]
-    seen = np.unique(targets[places])
-    share = np.isin(known, seen).mean() if len(known) else 1.0
-    if share ** len(places) < _BY_CHANCE:
+    if _is_of_one_class(targets[places], targets):
         return True
     if len(places) < _REPEATED:
         return False
@@ -169,6 +169,23 @@ def _is_real(places: NDArray[np.intp], targets: NDArray[np.integer]) -> bool:
     neighbours[1:] |= close
     neighbours[:-1] |= close
     return bool(neighbours.mean() >= _IN_A_ROW)
+
+
+def _is_of_one_class(found: NDArray[np.integer], targets: NDArray[np.integer]) -> bool:
+    """True where so many of them are of so few classes that it cannot be chance; a stray one does not count."""
+    from scipy.stats import binom
+
+    known = targets[targets >= 0]
+    if not len(known):
+        return False
+    classes, counts = np.unique(found, return_counts=True)
+    order = np.argsort(-counts)
+    for few in range(1, len(classes) + 1):
+        of_few = int(counts[order[:few]].sum())
+        share = float(np.isin(known, classes[order[:few]]).mean())
+        if of_few >= _MOSTLY * len(found) and binom.sf(of_few - 1, len(found), share) < _BY_CHANCE:
+            return True
+    return False
 
 
 def _marks(values: Numbers, far: Flags, targets: NDArray[np.integer]) -> Flags:
