@@ -18,13 +18,17 @@ def reported(inspection: Inspection) -> set[Defect]:
     return found
 
 
-def inspected(path: Path, base: Base, valid: dict[str, tuple[float, float]] | None = None, **dialect: str) -> Inspection:
+def inspected(
+    path: Path, base: Base, valid: dict[str, tuple[float, float]] | None = None, **dialect: str
+) -> Inspection:
     """The inspection of a file, with the stated ranges where there are any."""
     table = read_table(path, drop_bad_rows=True, **dialect)
     datamap = None
     if valid:
         names = [name for name in table.columns if name not in (base.label, base.time)]
-        datamap = DataMap(tuple(Tag(name, 4 * at, type="float64", valid=valid.get(name)) for at, name in enumerate(names)))
+        datamap = DataMap(
+            tuple(Tag(name, 4 * at, type="float64", valid=valid.get(name)) for at, name in enumerate(names))
+        )
     return inspect(table, TableSettings(label=base.label), datamap)
 
 

@@ -65,9 +65,7 @@ def written(base: Base, *, sep: str = ",", decimal: str = ".") -> str:
     return _text([list(base.columns), *base.rows], sep, decimal)
 
 
-def plant(
-    base: Base, seed: int, kinds: Sequence[str] | None = None, *, sep: str = ",", decimal: str = "."
-) -> Planted:
+def plant(base: Base, seed: int, kinds: Sequence[str] | None = None, *, sep: str = ",", decimal: str = ".") -> Planted:
     """Plant one or more defects of each of these kinds, of all where none are named; a kind that has no place is left."""
     garden = _Garden(base, np.random.default_rng(seed), sep, decimal)
     for kind, planter in PLANTERS.items():

@@ -54,6 +54,11 @@ class Kind(StrEnum):
     REPEATED_HEADER = "repeated_headers"
     FILE = "file"
 
+    @property
+    def words(self) -> str:
+        """The kind in words."""
+        return self.value.replace("_", " ")
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:

@@ -13,7 +13,8 @@ _VALUES_PER_CLASS = 3
 _PURE = 0.98
 _SEPARATES = 0.999
 _ROWS = 20_000
-_BY_CHANCE, _BY_CHANCE_OF_FEW, _FEW = 1e-4, 1e-3, 200
+_BY_CHANCE, _BY_CHANCE_OF_FEW, _FEW = 5e-5, 5e-4, 200
+_A_BIN, _MOST_BINS = 8, 16
 
 
 def stands_for_label(codes: NDArray[np.generic], targets: Targets) -> int:
@@ -53,22 +54,27 @@ def separates(values: Numbers, targets: Targets) -> bool:
 
 
 def same_in_all(values: Numbers, targets: Targets) -> bool:
-    """True where neither the values nor their distance from the middle differ from class to class more than by chance.
+    """True where the distribution of the values does not differ from class to class more than by chance.
 
-    Kruskal and Wallis's test on ranks, as no shape of the distributions may be assumed.
+    Two tests must agree: Kruskal and Wallis's on ranks, for classes that lie higher or lower, and chi-square on
+    quantiles, for classes of another shape.
     """
-    from scipy.stats import kruskal
+    from scipy.stats import chi2_contingency, kruskal
 
     values, targets = _some(values, targets)
-    groups = [values[targets == one] for one in np.unique(targets)]
-    if len(groups) < 2 or values.min() == values.max():
+    classes, places = np.unique(targets, return_inverse=True)
+    if len(classes) < 2 or values.min() == values.max():
         return False
     limit = _BY_CHANCE_OF_FEW if len(values) < _FEW else _BY_CHANCE
-    middle = np.median(values)
-    spread = [np.abs(group - middle) for group in groups]
-    return kruskal(*groups).pvalue > limit and (
-        len(np.unique(np.abs(values - middle))) < 2 or kruskal(*spread).pvalue > limit
-    )
+    if kruskal(*(values[places == one] for one in range(len(classes)))).pvalue <= limit:
+        return False
+    bins = int(np.clip(np.bincount(places).min() // _A_BIN, 2, _MOST_BINS))
+    edges = np.unique(np.quantile(values, np.linspace(0, 1, bins + 1)[1:-1]))
+    bin_of = np.searchsorted(edges, values, side="right")
+    counts = np.zeros((len(classes), len(edges) + 1), np.int64)
+    np.add.at(counts, (places, bin_of), 1)
+    counts = counts[:, counts.any(axis=0)]
+    return counts.shape[1] < 2 or bool(chi2_contingency(counts).pvalue > limit)
 
 
 def _some(values: Numbers, targets: Targets) -> tuple[Numbers, Targets]:

@@ -125,9 +125,7 @@ def _each(times: Numbers, lines: NDArray[np.integer], at: Places, back: Places) 
     )
 
 
-def _gaps(
-    known: Numbers, lines: NDArray[np.integer], between: Numbers = _NONE
-) -> tuple[Places, Numbers, float]:
+def _gaps(known: Numbers, lines: NDArray[np.integer], between: Numbers = _NONE) -> tuple[Places, Numbers, float]:
     """(the places after a gap, the step before each, the usual step) of times that rise.
 
     `between` are times of rows that stand elsewhere: a step that they fill is no gap.
