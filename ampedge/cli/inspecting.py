@@ -14,7 +14,10 @@ from rich.text import Text
 from ampedge.cli.reading import reading_bar
 from ampedge.datamap import DataMap
 from ampedge.table import read_table
-from ampedge.training.inspection import Finding, Fixed, Inspection, Severity, inspect, write_fixed, write_page
+from ampedge.training.inspection.finding import Finding, Severity
+from ampedge.training.inspection.fix import Fixed, write_fixed
+from ampedge.training.inspection.inspect import Inspection, inspect
+from ampedge.training.inspection.page import write_page
 from ampedge.training.settings import TableSettings
 
 _LINES = 5

@@ -66,7 +66,7 @@ def written(base: Base, *, sep: str = ",", decimal: str = ".") -> str:
 
 
 def plant(base: Base, seed: int, kinds: Sequence[str] | None = None, *, sep: str = ",", decimal: str = ".") -> Planted:
-    """Plant one or more defects of each of these kinds, of all where none are named; a kind that has no place is left."""
+    """Plant one or more defects of each of these kinds, of all where none are named; without a place it is left."""
     garden = _Garden(base, np.random.default_rng(seed), sep, decimal)
     for kind, planter in PLANTERS.items():
         if kinds is None or kind in kinds:
@@ -215,7 +215,10 @@ def _plant_frozen(garden: _Garden) -> None:
     others = {tuple(cell for at, cell in enumerate(row.cells) if at != place) for row in garden.rows}
     if len(stretch) < 10 or len(others) < len(garden.rows) or any(row.is_taken for row in stretch):
         return
-    cell = stretch[0].cells[garden.columns.index(name)]
+    cell = stretch[0].cells[place]
+    beside = (garden.rows[start - 1 if start else 0], garden.rows[start + length])
+    if start == 0 or any(row.cells[place] == cell for row in beside):
+        return
     for at, row in enumerate(stretch):
         garden.set(row, name, cell, "frozen_stretches")
         row.is_taken = True
@@ -230,7 +233,7 @@ def _plant_spikes(garden: _Garden) -> None:
         return
     low, high = values.min(), values.max()
     for row in garden.take(garden.some()):
-        far = float(garden.draw.uniform(12, 60)) * (high - low)
+        far = float(garden.draw.uniform(13, 60)) * (high - low)
         value = high + far if garden.draw.random() < 0.5 else low - far
         garden.set(row, name, garden.shown(value, name), "spikes")
 

@@ -7,11 +7,7 @@ from ampedge.training.inspection.constant import differing, is_constant, is_stea
 from ampedge.training.inspection.examination import Examination, Step
 from ampedge.training.inspection.finding import Flags, Kind, Numbers, Places, Severity, plural
 from ampedge.training.inspection.frozen import frozen
-from ampedge.training.inspection.wild import stretch, wild
-
-POISON = 1.5
-"""Training refuses wild values that widen a column's standard deviation by more than this: its scaler would sink the
-rest."""
+from ampedge.training.inspection.wild import LARGEST, POISON, stretch, wild
 
 
 def judge_column(examination: Examination, name: str, once: Flags, typical: Flags) -> None:
@@ -33,6 +29,16 @@ def judge_column(examination: Examination, name: str, once: Flags, typical: Flag
             remedy=f"{sheet.without(name)}.",
         )
         return
+    if np.nanmax(np.abs(values), initial=0.0) > LARGEST:
+        _about(
+            examination,
+            Kind.OUT_OF_RANGE,
+            Severity.ERROR,
+            name,
+            what=f"It goes from {np.nanmin(values):g} to {np.nanmax(values):g}, which cannot be computed with.",
+            remedy=f"{sheet.without(name)}, or give it in another unit.",
+        )
+        return
     if _is_near_constant(examination, name, values):
         return
     _judge_wild(examination, name, values, once)
@@ -44,15 +50,15 @@ def judge_column(examination: Examination, name: str, once: Flags, typical: Flag
 def judge_text(examination: Examination, name: str, codes: np.ndarray, typical: Flags) -> None:
     """Add a finding where a column of texts stands for the label."""
     sheet = examination.sheet
-    count = telling.stands_for_label(codes[typical], sheet.targets[typical]) if typical.any() else 0
-    if count:
+    code = telling.stands_for_label(codes[typical], sheet.targets[typical]) if typical.any() else None
+    if code is not None:
         _about(
             examination,
             Kind.GIVES_AWAY,
             Severity.NOTE,
             name,
-            what=f"It gives the label away: each of its {count} texts has just one label.",
-            remedy="Nothing for training, which uses no texts; leave it out of what you compare by eye.",
+            what=_says_it(code, "texts"),
+            remedy="Nothing for training, which uses no texts.",
         )
 
 
@@ -93,8 +99,8 @@ def _judge_wild(examination: Examination, name: str, values: Numbers, once: Flag
     does_harm = by > POISON and name not in sheet.valid
     harm = f" They widen its standard deviation {by:.3g} times, so that all else shrinks." if by > POISON else ""
     remedy = (
-        "If they are faults of the sensor, leave their rows out: state what is possible as `valid = [low, high]` of the "
-        "tag in the config, or use --fix or --drop-bad-rows."
+        "If they are faults of the sensor, leave their rows out: state what is possible as `valid = [low, high]` of "
+        "the tag in the config, or use --fix or --drop-bad-rows."
     )
     for kind, flags, where, why in (
         (Kind.SENTINELS, found.sentinels, "in place of a reading", "stands in place of a reading"),
@@ -138,13 +144,13 @@ def _judge_telling(examination: Examination, name: str, values: Numbers) -> None
     values, targets = values[known], sheet.targets[known]
     if not len(values) or values.min() == values.max() or len(np.unique(targets)) < 2:
         return
-    if count := telling.stands_for_label(values, targets):
+    if code := telling.stands_for_label(values, targets):
         _about(
             examination,
             Kind.GIVES_AWAY,
-            Severity.ERROR,
+            Severity.ERROR if code.is_exact else Severity.WARNING,
             name,
-            what=f"It gives the label away: each of its {count} values has just one label.",
+            what=_says_it(code, "values"),
             remedy=f"{sheet.without(name)}, or, if a live device measures it, name it in --features.",
         )
     elif telling.separates(values, targets):
@@ -170,6 +176,11 @@ def _judge_telling(examination: Examination, name: str, values: Numbers) -> None
 def _about(examination: Examination, kind: Kind, severity: Severity, name: str, *, what: str, remedy: str) -> None:
     """A finding about a column as a whole."""
     examination.found(kind, severity, name, np.zeros(0, dtype=np.intp), count=1, what=what, remedy=remedy)
+
+
+def _says_it(code: telling.Code, noun: str) -> str:
+    nearly = "" if code.is_exact else "nearly always "
+    return f"It gives the label away: each of its {code.values} {noun} {nearly}has just one label."
 
 
 def _shown(values: Numbers, rows: Places) -> list[str]:

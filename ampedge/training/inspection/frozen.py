@@ -13,6 +13,7 @@ _MOST = 20
 _LONGER, _BY = 2, 3
 _BY_CHANCE = 1e-6
 _OTHERS = 10
+_WEIGHT = 10
 _RARELY = 1e-4
 """How often a value follows itself at least, also where it was never seen to."""
 
@@ -33,16 +34,17 @@ def frozen(values: Numbers) -> list[Places]:
     others[standing] = False
     if others.sum() < _OTHERS or lengths[others].sum() < len(known) / 2:  # it stands still most of the time
         return []
+    usual = _follows_itself(lengths[others])
     stretches = []
     for run in standing.tolist():
         same = known[starts] == known[starts[run]]  # also another long one: then it is usual for this value
         same[run] = False
-        follows = max(_follows_itself(lengths[others]), _follows_itself(lengths[same]), _RARELY)
+        follows = max(usual, _follows_itself(lengths[same], usual), _RARELY)
         if len(known) * follows ** (int(lengths[run]) - 1) < _BY_CHANCE:
             stretches.append(at[starts[run] : starts[run] + lengths[run]])
     return stretches
 
 
-def _follows_itself(lengths: Places) -> float:
-    """How often the next value is the same, where the stretches have these lengths."""
-    return float((lengths - 1).sum() / lengths.sum()) if len(lengths) else 0.0
+def _follows_itself(lengths: Places, usual: float = 0.0) -> float:
+    """How often the next value is the same, where the stretches have these lengths; a few weigh as much as `usual`."""
+    return float(((lengths - 1).sum() + _WEIGHT * usual) / (lengths.sum() + _WEIGHT))

@@ -50,7 +50,7 @@ class Inspection:
     @property
     def steps(self) -> list[tuple[str, int]]:
         """(what is done, rows that are left), from the data lines of the file on."""
-        ragged = len(self.sheet.table.left_out.ragged)
+        ragged = self.sheet.table.left_out.ragged.total
         left = len(self.dropped_in)
         steps = [("data lines", left + ragged)]
         if ragged:

@@ -1,6 +1,5 @@
 """The labels: rows without one, spellings that mean the same, classes that are too small or outweigh the others."""
 
-import os
 import re
 from collections import Counter
 
@@ -116,12 +115,17 @@ def is_slip(rare: str, common: str) -> bool:
     bare, whole = (_WORDS.sub("", text) for text in (rare, common))
     if bare == whole:
         return True
-    begin = len(os.path.commonprefix([bare, whole]))
-    end = len(os.path.commonprefix([bare[begin:][::-1], whole[begin:][::-1]]))
+    begin = _common(bare, whole)
+    end = _common(bare[begin:][::-1], whole[begin:][::-1])
     one, other = bare[begin : len(bare) - end], whole[begin : len(whole) - end]
     if not begin or min(len(bare), len(whole)) < _LONG or any(sign.isdigit() for sign in one + other):
         return False
     return (len(one) == len(other) == 2 and one == other[::-1]) or (end > 0 and max(len(one), len(other)) == 1)
+
+
+def _common(one: str, other: str) -> int:
+    """How many letters two texts begin with alike."""
+    return next((at for at, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
 
 
 def _balance(examination: Examination, slips: set[str]) -> None:
@@ -157,7 +161,7 @@ def _balance(examination: Examination, slips: set[str]) -> None:
                 sheet.label,
                 np.flatnonzero(np.isin(sheet.targets, places)),
                 count=len(small),
-                what=f"The rows of {plural(len(small), 'class').replace('classs', 'classes')} are {what.format(limit)}: {listed}.",
+                what=f"The rows of {listed} are {what.format(limit)}.",
                 remedy="Collect more rows of them, give them another label, or take them out.",
                 examples=small,
             )
@@ -170,8 +174,8 @@ def _balance(examination: Examination, slips: set[str]) -> None:
             sheet.label,
             np.zeros(0, dtype=np.intp),
             count=len(counts),
-            what=f"{most!r} has {share:.1%} of the rows, {least!r} {few / sum(counts.values()):.2%}: accuracy will mislead, "
-            f"as always saying {most!r} scores {share:.3f}.",
+            what=f"{most!r} has {share:.1%} of the rows, {least!r} {few / sum(counts.values()):.2%}: accuracy will "
+            f"mislead, as always saying {most!r} scores {share:.3f}.",
             remedy="Look at macro-F1 and at each class; --class-weight balanced makes rare classes count.",
             examples=(most, least),
         )

@@ -59,7 +59,7 @@ def distributions(values: Numbers, targets: NDArray[np.integer], classes: Sequen
 
 
 def correlations(matrix: Numbers, names: Sequence[str]) -> str:
-    """The correlation of each pair of columns: red where they rise together, blue where one falls as the other rises."""
+    """The correlation of each pair of columns: red where both rise together, blue where one falls."""
     count = len(names)
     cell = _CELL if count <= _NUMBERS else _CELL_OF_MANY
     letters = max((len(_short(name)) for name in names), default=1)

@@ -5,12 +5,13 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from ampedge.training.inspection.finding import Flags
+from ampedge.training.inspection.finding import Flags, Places
 
 Hashes = NDArray[np.uint64]
 
 _PRIME = np.uint64(0x9E3779B97F4A7C15)
 _SHIFT = np.uint64(29)
+_AT_ONCE = 1 << 18
 
 
 def row_hashes(columns: Iterable[NDArray[np.generic]]) -> Hashes:
@@ -19,16 +20,14 @@ def row_hashes(columns: Iterable[NDArray[np.generic]]) -> Hashes:
 
     total: Hashes | None = None
     for column in columns:
-        cells = np.asarray(column)
-        if cells.dtype == np.float64:
-            cells = cells + 0.0  # minus zero is zero
-        hashed = hash_array(cells)
         if total is None:
-            total = hashed
-        else:
-            total ^= total >> _SHIFT
-            total *= _PRIME
-            total += hashed
+            total = np.zeros(len(column), np.uint64)
+        for start in range(0, len(column), _AT_ONCE):
+            part = total[start : start + _AT_ONCE]
+            cells = np.asarray(column[start : start + _AT_ONCE])
+            part ^= part >> _SHIFT
+            part *= _PRIME
+            part += hash_array(cells + 0.0 if cells.dtype == np.float64 else cells)  # minus zero is zero
     assert total is not None
     return total
 
@@ -37,18 +36,30 @@ def repeated(hashes: Hashes) -> Flags:
     """True for each row that repeats an earlier one."""
     import pandas as pd
 
-    return np.asarray(pd.Series(hashes).duplicated(keep="first"))
+    found = np.zeros(len(hashes), bool)
+    at = _several(hashes)
+    found[at] = np.asarray(pd.Series(hashes[at]).duplicated(keep="first"))
+    return found
 
 
 def contradictory(hashes: Hashes, targets: NDArray[np.integer]) -> Flags:
-    """True for each row that has another with the same values and another class; rows without a class (-1) have none."""
+    """True for each row that has another with the same values and another class (-1 is none)."""
     import pandas as pd
 
     found = np.zeros(len(hashes), bool)
-    at = np.flatnonzero(targets >= 0)
-    several = np.asarray(pd.Series(hashes[at]).duplicated(keep=False))
-    at = at[several]
+    at = _several(hashes)
+    at = at[targets[at] >= 0]
     if len(at):
         classes = pd.Series(targets[at]).groupby(hashes[at])
         found[at] = np.asarray(classes.transform("min") != classes.transform("max"))
     return found
+
+
+def _several(hashes: Hashes) -> Places:
+    """The places of the hashes that come more than once."""
+    ranked = np.sort(hashes)
+    several = np.unique(ranked[1:][ranked[1:] == ranked[:-1]])
+    if not len(several):
+        return np.zeros(0, dtype=np.intp)
+    del ranked
+    return np.flatnonzero(several[np.searchsorted(several, hashes).clip(max=len(several) - 1)] == hashes)

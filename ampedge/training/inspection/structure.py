@@ -15,10 +15,11 @@ def structure(table: Table) -> list[Finding]:
                 Kind.RAGGED,
                 Severity.ERROR,
                 None,
-                len(left_out.ragged),
+                left_out.ragged.total,
                 tuple(left_out.ragged),
                 first(plural(count, "field") for count in left_out.fields),
-                f"{plural(len(left_out.ragged), 'row')} with too few or too many fields for {len(table.columns)} columns.",
+                f"{plural(left_out.ragged.total, 'row')} with too few or too many fields for {len(table.columns)} "
+                "columns.",
                 "Look for a separator or a quotation mark too many or too few; training leaves such rows out with "
                 "--drop-bad-rows.",
             )
@@ -29,17 +30,17 @@ def structure(table: Table) -> list[Finding]:
                 Kind.REPEATED_HEADER,
                 Severity.NOTE,
                 None,
-                len(left_out.repeated),
+                left_out.repeated.total,
                 tuple(left_out.repeated),
                 (),
-                f"The header stands {plural(len(left_out.repeated), 'more time')} between the rows.",
+                f"The header stands {plural(left_out.repeated.total, 'more time')} between the rows.",
                 "Nothing: every command skips it. Files were put together, so look for experiments that differ.",
             )
         )
     if left_out.comments:
-        found.append(_file(len(left_out.comments), left_out.comments, "comment"))
+        found.append(_file(left_out.comments.total, left_out.comments, "comment"))
     if left_out.blank:
-        found.append(_file(len(left_out.blank), left_out.blank, "blank line"))
+        found.append(_file(left_out.blank.total, left_out.blank, "blank line"))
     line, cells = table.header
     changed = [cell for cell, name in zip(cells, table.columns, strict=False) if cell != name]
     styles = [name for name in table.columns if name != name.lower()]

@@ -1,5 +1,6 @@
 """Columns that tell the label: all of it, which is suspicious, or nothing of it, which is useless."""
 
+from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
@@ -17,23 +18,28 @@ _BY_CHANCE, _BY_CHANCE_OF_FEW, _FEW = 5e-5, 5e-4, 200
 _A_BIN, _MOST_BINS = 8, 16
 
 
-def stands_for_label(codes: NDArray[np.generic], targets: Targets) -> int:
-    """How many values a column has where each of these few stands for one class, else 0.
+@dataclass(frozen=True, slots=True)
+class Code:
+    """A column of few `values`, each of which stands for one class: in every row, or in nearly every one."""
 
-    `codes` are the cells of any column, `targets` the place of each row's class.  One row in fifty may differ.
+    values: int
+    is_exact: bool
+
+
+def stands_for_label(codes: NDArray[np.generic], targets: Targets) -> Code | None:
+    """Whether a column is nothing but the label in other words; one row in fifty of each class may differ.
+
+    `codes` are the cells of any column, `targets` the place of each row's class.
     """
     values, places = np.unique(codes, return_inverse=True)
-    classes = int(targets.max()) + 1
-    if not 2 <= len(values) <= _VALUES_PER_CLASS * classes:
-        return 0
-    pairs = np.zeros((len(values), classes), dtype=np.int64)
+    sizes = np.bincount(targets)
+    if not 2 <= len(values) <= _VALUES_PER_CLASS * len(sizes):
+        return None
+    pairs = np.zeros((len(values), len(sizes)), dtype=np.int64)
     np.add.at(pairs, (places, targets), 1)
-    stands_for = pairs.argmax(axis=1)
-    sizes = pairs.sum(axis=0)
-    right = np.zeros(classes)
-    np.add.at(right, stands_for, pairs.max(axis=1))
-    present = sizes > 0
-    return len(values) if bool((right[present] >= _PURE * sizes[present]).all()) else 0
+    right = np.zeros(len(sizes), dtype=np.int64)
+    np.add.at(right, pairs.argmax(axis=1), pairs.max(axis=1))
+    return Code(len(values), bool((right == sizes).all())) if bool((right >= _PURE * sizes).all()) else None
 
 
 def separates(values: Numbers, targets: Targets) -> bool:

@@ -181,7 +181,8 @@ def _in_every_longest(block: Numbers) -> Flags:
     whole = before.max()
     on_one = before + after - 1 == whole
     counts = np.bincount(before[on_one], minlength=whole + 1)
-    return on_one & (counts[before] == 1)
+    found: Flags = on_one & (counts[before] == 1)
+    return found
 
 
 def _longest_ending(values: list[float], bisect=bisect_left) -> NDArray[np.intp]:  # type: ignore[no-untyped-def]

@@ -33,12 +33,13 @@ def judge_times(examination: Examination, times: Numbers, once: Flags) -> None:
             remedy="Look whether the clock was set or rows were moved; --fix leaves them where they are.",
         )
     if len(found.gaps):
+        longest = _length(float(found.steps.max()), unit)
         examination.found(
             Kind.TIME_GAPS,
             Severity.WARNING,
             sheet.time,
             found.gaps,
-            what=f"{plural(len(found.gaps), 'gap')} before these lines, the longest {_length(float(found.steps.max()), unit)}; "
+            what=f"{plural(len(found.gaps), 'gap')} before these lines, up to {longest}; "
             f"usual is {_length(found.usual, unit)}.",
             remedy="Look what happened there; rows on both sides of a gap may belong to different experiments.",
             examples=(_length(float(step), unit) for step in found.steps),

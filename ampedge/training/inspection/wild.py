@@ -12,6 +12,12 @@ from numpy.typing import NDArray
 
 from ampedge.training.inspection.finding import Flags, Numbers
 
+POISON = 1.5
+"""Wild values that widen a column's standard deviation by more than this spoil its scaling: training refuses them."""
+
+LARGEST = 1e100
+"""Beyond this the squares in a standard deviation leave the numbers of a computer."""
+
 _FEWEST = 12
 """Fewer values than these have no tail to be judged by."""
 _SHARE = 0.03
@@ -21,22 +27,25 @@ _AT_LEAST = 5
 _APART = 2.3
 """How many times as far out as the last value of the rest a spike is, in a column with the tail of a normal one."""
 _TAIL = 1.9
-_MOST_TAIL = 1.6
+_MOST_TAIL = 1.4
 _NORMAL = 0.3
 _SMALL = 3.5
+_BEFORE_END = 2
 _SOLID = 8
+_OTHER_SIGN, _CLEAR = 1.6, 0.1
 _CODES = 8
 _BEYOND_CODES = 8.0
 """Columns of few whole numbers are codes or counts: only what is this many times as far out is no code."""
 _BY_CHANCE = 1e-3
 _MOSTLY = 0.7
-_IN_A_ROW = 0.6
+_IN_A_ROW = 0.4
 _REPEATED = 3
 _SENTINEL_APART = 1.3
 _SENTINEL_NEAR = 1.02
 _ZERO_APART = 1.15
 _ZERO_SHARE = 0.05
 _STEPS = 3.0
+_WIDER = 1.2
 _CROWDED = 8.0
 _NEIGHBOURHOOD = 0.05
 
@@ -46,9 +55,9 @@ _MARKS = tuple(
             float(sign * mark)
             for mark in (
                 *(999, 9999, 99999, 999999, 9999999, 99999999, 999.9, 9999.9, 99999.9, 999.99, 9999.99, 99.99),
-                *(888, 8888, 88888, 777, 7777, 77777, 6666, 32767, 32768, 65535, 65536, 2147483647, 2147483648),
+                *(32767, 32768, 65535, 65536, 2147483647, 2147483648),
                 *(4294967295, 3276.7, 3276.8, 6553.5, 327.67, 327.68, 655.35, 32.767, 65.535, 1e30, 1e20, 1e10),
-                *(3.4028235e38, 3.402823466e38, 3.40282e38, 1e31, 1e35, 1e36, 1e37, 9.96921e36, 9.9e37, 7999, 8191),
+                *(3.4028235e38, 3.402823466e38, 3.40282e38, 1e31, 1e35, 1e36, 1e37, 9.96921e36, 9.9e37),
             )
             for sign in (1, -1)
         }
@@ -83,10 +92,13 @@ def wild(values: Numbers, targets: NDArray[np.integer], once: Flags) -> Wild:
         marks = _marks(values[at], far, targets[at])
         spikes[at] = far & ~marks
         sentinels[at] = marks
-    for flags in (spikes, sentinels):  # the rows left out above hold the same values
-        if flags.any():
-            flags |= np.isin(values, np.unique(values[flags]))
+    spikes, sentinels = _wherever(spikes, values), _wherever(sentinels, values)
     return Wild(spikes & ~sentinels, sentinels)
+
+
+def _wherever(flags: Flags, values: Numbers) -> Flags:
+    """The same values also in rows that repeat another."""
+    return np.isin(values, np.unique(values[flags])) if flags.any() else flags
 
 
 def stretch(values: Numbers, apart: Flags) -> float:
@@ -109,42 +121,56 @@ def _apart(values: Numbers, targets: NDArray[np.integer]) -> Flags:
     spread = float(max((third - first) / 2, (high - low) / 8))
     is_code = _is_code(ranked[limit:-limit] if len(ranked) > 4 * limit else ranked)
     for side in (1, -1):
-        count = _beyond(side * (ranked[::-side] - centre), limit, spread, is_code=is_code)
+        count = _beyond(ranked[::-side], side, limit, centre=centre, spread=spread, is_code=is_code)
         if count:
             places = order[::-side][:count]
             if not _is_real(np.sort(places), targets):
                 found[places] = True
+    of_other_sign = np.flatnonzero(_of_other_sign(values, limit, centre=centre, spread=spread))
+    if not _is_real(of_other_sign, targets):
+        found[of_other_sign] = True
     return found
+
+
+def _of_other_sign(values: Numbers, limit: int, *, centre: float, spread: float) -> Flags:
+    """What has another sign than all the rest, where the rest stays clear of zero; it need not be as far out."""
+    signed = values * np.sign(centre)
+    others = signed < 0
+    if not 0 < others.sum() <= limit:
+        return np.zeros(len(values), bool)
+    nearest = float(signed[signed > 0].min())
+    if nearest < _CLEAR * abs(centre):
+        return np.zeros(len(values), bool)
+    far: Flags = others & (abs(centre) - signed > _OTHER_SIGN * max(abs(centre) - nearest, spread))
+    return far
 
 
 def _at_most(count: int) -> int:
     return int(min(max(_AT_LEAST, _SHARE * count), max(1, _SHARE_OF_FEW * count)))
 
 
-def _beyond(distances: Numbers, limit: int, spread: float, *, is_code: bool) -> int:
-    """How many of the first `distances`, which fall, lie beyond the innermost empty space that is wide enough."""
-    side = int(np.count_nonzero(distances > 0))
-    most = min(limit, side)
-    if most == 0:
-        return 0
-    outer = distances[:most]
-    inner = np.maximum(distances[1 : most + 1], 0) if len(distances) > most else np.append(distances[1:most], 0)
-    # the tail of the rest: how far its last value is out beside its 90 % quantile, both from the centre
-    near = distances[
-        (np.arange(1, most + 1) + 0.1 * (side - np.arange(1, most + 1))).astype(int).clip(0, len(distances) - 1)
-    ]
+def _beyond(inwards: Numbers, side: int, limit: int, *, centre: float, spread: float, is_code: bool) -> int:
+    """How many of the first values lie beyond the innermost empty space that is wide enough.
+
+    `inwards` are all values from the outermost on that `side` (1 or -1) to the other end.
+    """
+    distances = side * (inwards - centre)
+    count, of_side = len(distances), int(np.count_nonzero(distances > 0))
+    beyond = np.arange(1, min(limit, of_side, count - 1) + 1)  # so many lie beyond, for each place of the space
+    outer, inner = distances[beyond - 1], np.maximum(distances[beyond], 0)
     last = np.maximum(inner, spread)
-    usual = np.maximum(near, spread)
-    left = side - np.arange(1, most + 1)
+    # the tail of the rest: how far its end is out beside its 90 % quantile; a wild value before its end does not count
+    end = np.maximum(distances[np.minimum(beyond + _BEFORE_END, count - 1)], spread)
+    usual = np.maximum(distances[(beyond + 0.1 * (of_side - beyond)).astype(int).clip(0, count - 1)], spread)
+    left = of_side - beyond
     # else the rest is one and the same value, and what differs from it is no spike
-    kept = (last > 0) & ((left >= _SOLID) | (left == 0))
-    if not kept.all():
-        outer, last, usual = outer[kept], last[kept], usual[kept]
-    heavier = np.log(last / usual) - _normal_tail(len(distances)) - _NORMAL
+    judged = (last > 0) & ((left >= _SOLID) | (left == 0))
+    outer, last, end, usual = (part[judged] for part in (outer, last, end, usual))
+    heavier = np.log(end / usual) - _normal_tail(count) - _NORMAL
     needed = np.log(_APART) + np.clip(_TAIL * heavier, 0, _MOST_TAIL)
-    needed += _SMALL / np.sqrt(len(distances)) + np.log(_BEYOND_CODES) * is_code
+    needed += _SMALL / np.sqrt(count) + np.log(_BEYOND_CODES) * is_code
     wide = np.flatnonzero(np.log(outer / last) > needed)
-    return int(wide[-1]) + 1 if len(wide) else 0
+    return int(beyond[judged][wide[-1]]) if len(wide) else 0
 
 
 def _normal_tail(count: int) -> float:
@@ -158,17 +184,15 @@ def _is_code(ranked: Numbers) -> bool:
 
 def _is_real(places: NDArray[np.intp], targets: NDArray[np.integer]) -> bool:
     """True where these values are what a rare class looks like, or an excursion that lasts."""
+    from scipy.stats import poisson
+
     if len(places) < 2:
         return False
     if _is_of_one_class(targets[places], targets):
         return True
-    if len(places) < _REPEATED:
-        return False
     close = np.diff(places) == 1
-    neighbours = np.zeros(len(places), bool)
-    neighbours[1:] |= close
-    neighbours[:-1] |= close
-    return bool(neighbours.mean() >= _IN_A_ROW)
+    by_chance = len(places) * (len(places) - 1) / len(targets)
+    return bool(close.sum() >= _IN_A_ROW * len(places)) and float(poisson.sf(close.sum() - 1, by_chance)) < _BY_CHANCE
 
 
 def _is_of_one_class(found: NDArray[np.integer], targets: NDArray[np.integer]) -> bool:
@@ -233,7 +257,7 @@ def _is_gap(mark: float, rest: Numbers) -> bool:
     end = rest[: max(3, len(rest) // 50)] if mark < rest[0] else rest[-max(3, len(rest) // 50) :]
     gap = rest[0] - mark if mark < rest[0] else mark - rest[-1]
     steps = np.diff(rest)
-    return bool(gap > 2 * np.ptp(end)) and bool(gap > _STEPS * steps[steps > 0].min())
+    return bool(gap > _WIDER * np.ptp(end)) and bool(gap > _STEPS * steps[steps > 0].min())
 
 
 def _crowds(mark: float, count: int, rest: Numbers) -> bool:
