@@ -11,8 +11,8 @@ LABELS = ("healthy", "worn", "blocked", "loose", "overheated", "leaking")
 def drawn_base(seed: int, *, most_rows: int = 1500) -> Base:
     """A table of a shape that the seed draws: few or many rows and columns, in order of time or not."""
     draw = np.random.default_rng(seed)
-    if draw.random() < 0.15:
-        return amplifier_base(seed, int(draw.integers(most_rows // 2, most_rows)))
+    if draw.random() < 0.08:
+        return amplifier_base(seed, int(draw.integers(1200, max(1201, most_rows))))
     classes = int(draw.integers(2, 6))
     rows = int(np.exp(draw.uniform(np.log(60 * classes), np.log(max(60 * classes + 1, most_rows)))))
     count = int(draw.integers(3, 30 if draw.random() < 0.2 else 9))
@@ -47,7 +47,8 @@ def amplifier_base(seed: int, rows: int) -> Base:
 def _column(draw: np.random.Generator, targets: np.ndarray, *, is_ordered: bool) -> list[str]:
     """A measurement that depends on the class more or less, of a distribution that is drawn."""
     rows = len(targets)
-    shift = draw.normal(0, 1.2, targets.max() + 1)[targets]
+    says_something = draw.random() < 0.85
+    shift = says_something * draw.uniform(1.4, 2.2) * draw.permutation(targets.max() + 1)[targets]
     shape = draw.choice(["normal", "uniform", "lognormal", "exponential", "bimodal", "student", "counts", "codes"])
     if shape == "codes":
         return [str(value) for value in (draw.integers(0, 3, rows) + (shift > 1)).tolist()]

@@ -287,7 +287,7 @@ def _plant_spellings(garden: _Garden) -> None:
 
 
 def _plant_small_class(garden: _Garden) -> None:
-    for row in garden.take(int(garden.draw.integers(2, 6))):
+    for row in garden.take(int(garden.draw.integers(2, 6)), garden.is_unlike):
         garden.set(row, garden.base.label, "Xyzzy", "class_balance")
 
 

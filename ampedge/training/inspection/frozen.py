@@ -12,6 +12,7 @@ _SHORTEST = 5
 _MOST = 20
 _LONGER, _BY = 2, 3
 _BY_CHANCE = 1e-6
+_FAR_LONGER = 8
 _OTHERS = 10
 _WEIGHT = 10
 _RARELY = 1e-4
@@ -24,12 +25,12 @@ def frozen(values: Numbers) -> list[Places]:
     known = values[at]
     starts = np.flatnonzero(np.append(True, known[1:] != known[:-1]))
     lengths = np.diff(np.append(starts, len(known)))
-    longest = np.argsort(-lengths, kind="stable")[: _MOST + 1]
-    ranked = lengths[longest]
+    by_length = np.argsort(-lengths, kind="stable")[: _MOST + 1]
+    ranked = lengths[by_length]
     wide = np.flatnonzero((ranked[:-1] >= _LONGER * ranked[1:] + _BY) & (ranked[:-1] >= _SHORTEST))
     if not len(wide):
         return []
-    standing = np.sort(longest[: wide[-1] + 1])
+    standing = np.sort(by_length[: wide[-1] + 1])
     others = np.ones(len(starts), bool)
     others[standing] = False
     if others.sum() < _OTHERS or lengths[others].sum() < len(known) / 2:  # it stands still most of the time
@@ -40,7 +41,9 @@ def frozen(values: Numbers) -> list[Places]:
         same = known[starts] == known[starts[run]]  # also another long one: then it is usual for this value
         same[run] = False
         follows = max(usual, _follows_itself(lengths[same], usual), _RARELY)
-        if len(known) * follows ** (int(lengths[run]) - 1) < _BY_CHANCE:
+        longest = max(lengths[others].max(), lengths[same].max(initial=0))
+        by_chance = len(known) * follows ** (int(lengths[run]) - 1)
+        if by_chance < _BY_CHANCE or lengths[run] >= _FAR_LONGER * longest:
             stretches.append(at[starts[run] : starts[run] + lengths[run]])
     return stretches
 

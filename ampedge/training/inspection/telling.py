@@ -1,7 +1,7 @@
 """Columns that tell the label: all of it, which is suspicious, or nothing of it, which is useless."""
 
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,10 +48,10 @@ def separates(values: Numbers, targets: Targets) -> bool:
 
     values, targets = _some(values, targets)
     present = np.unique(targets)
-    medians = [np.median(values[targets == one]) for one in present]
-    if len(set(medians)) < len(medians):
+    ranges = sorted(tuple(np.quantile(values[targets == one], (0.1, 0.9))) for one in present)
+    if any(high >= low for (_, high), (low, _) in pairwise(ranges)):  # then at least one pair in a hundred is mixed
         return False
-    for first, second in combinations(present[np.argsort(medians)], 2):
+    for first, second in combinations(present, 2):
         pair = (targets == first) | (targets == second)
         area = roc_auc_score(targets[pair] == first, values[pair])
         if max(area, 1 - area) <= _SEPARATES:

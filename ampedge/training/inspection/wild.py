@@ -127,7 +127,7 @@ def _apart(values: Numbers, targets: NDArray[np.integer]) -> Flags:
             if not _is_real(np.sort(places), targets):
                 found[places] = True
     of_other_sign = np.flatnonzero(_of_other_sign(values, limit, centre=centre, spread=spread))
-    if not _is_real(of_other_sign, targets):
+    if not is_code and not _is_real(of_other_sign, targets):
         found[of_other_sign] = True
     return found
 
@@ -136,7 +136,8 @@ def _of_other_sign(values: Numbers, limit: int, *, centre: float, spread: float)
     """What has another sign than all the rest, where the rest stays clear of zero; it need not be as far out."""
     signed = values * np.sign(centre)
     others = signed < 0
-    if not 0 < others.sum() <= limit:
+    zeros = int((signed == 0).sum())  # a few stand for no reading; many are where the column begins
+    if not 0 < others.sum() <= limit or zeros > limit:
         return np.zeros(len(values), bool)
     nearest = float(signed[signed > 0].min())
     if nearest < _CLEAR * abs(centre):
