@@ -18,8 +18,9 @@ def is_constant(values: Numbers) -> bool:
 def differing(values: Numbers) -> int:
     """How many values differ from the commonest where hardly any does, else 0."""
     known = values[np.isfinite(values)]
-    usual, counts = np.unique(known, return_counts=True)
-    other = len(known) - int(counts.max()) if len(usual) > 1 else 0
+    if not len(known):
+        return 0
+    other = int(np.count_nonzero(known != np.median(known)))  # what nearly all are, the median is, too
     return other if other <= max(_AT_LEAST, _DIFFERING * len(known)) and 2 * other < len(known) else 0
 
 

@@ -6,7 +6,7 @@ a value follows itself, and how long the other stretches are.
 
 import numpy as np
 
-from ampedge.training.inspection.finding import Numbers, Places
+from ampedge.training.inspection.finding import Flags, Numbers, Places
 
 _SHORTEST = 5
 _MOST = 20
@@ -23,6 +23,9 @@ def frozen(values: Numbers) -> list[Places]:
     """The places of each frozen stretch, in the order of the file; values that are NaN are passed over."""
     at = np.flatnonzero(np.isfinite(values))
     known = values[at]
+    same_as_before = known[1:] == known[:-1]
+    if not _has_run(same_as_before, _SHORTEST - 1):
+        return []
     starts = np.flatnonzero(np.append(True, known[1:] != known[:-1]))
     lengths = np.diff(np.append(starts, len(known)))
     by_length = np.argsort(-lengths, kind="stable")[: _MOST + 1]
@@ -46,6 +49,14 @@ def frozen(values: Numbers) -> list[Places]:
         if by_chance < _BY_CHANCE or lengths[run] >= _FAR_LONGER * longest:
             stretches.append(at[starts[run] : starts[run] + lengths[run]])
     return stretches
+
+
+def _has_run(flags: Flags, length: int) -> bool:
+    """Whether so many flags stand in a row; most columns have none, and then nothing large need be counted."""
+    found = flags[: len(flags) - length + 1].copy()
+    for shift in range(1, length):
+        found &= flags[shift : len(flags) - length + 1 + shift]
+    return bool(found.any())
 
 
 def _follows_itself(lengths: Places, usual: float = 0.0) -> float:

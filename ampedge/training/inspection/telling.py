@@ -31,8 +31,10 @@ def stands_for_label(codes: NDArray[np.generic], targets: Targets) -> Code | Non
 
     `codes` are the cells of any column, `targets` the place of each row's class.
     """
-    values, places = np.unique(codes, return_inverse=True)
     sizes = np.bincount(targets)
+    if len(np.unique(codes[:_ROWS])) > _VALUES_PER_CLASS * len(sizes):  # as in most columns
+        return None
+    values, places = np.unique(codes, return_inverse=True)
     if not 2 <= len(values) <= _VALUES_PER_CLASS * len(sizes):
         return None
     pairs = np.zeros((len(values), len(sizes)), dtype=np.int64)

@@ -81,11 +81,12 @@ def order(times: Numbers, lines: NDArray[np.integer], once: Flags) -> Order:
     if len(known) < 3:
         return Order(nothing, nothing, np.zeros(0), 0.0, unsorted=False, backward=0)
     if len(back) > _UNSORTED * len(known):
-        ranked = np.sort(known)
-        gaps, steps, usual = _gaps(ranked, np.arange(len(ranked)) * 1)
-        return Order(nothing, nothing, np.zeros(0), usual, unsorted=True, backward=len(back))
+        return Order(nothing, nothing, np.zeros(0), 0.0, unsorted=True, backward=len(back))
     if _restarts(known, back):
         return _each(times, lines, at, back)
+    if not len(back):
+        gaps, steps, usual = _gaps(known, lines[at])
+        return Order(nothing, at[gaps], steps, usual, unsorted=False, backward=0)
     wrong = _out_of_order(known)
     kept = np.ones(len(known), bool)
     kept[wrong] = False

@@ -88,8 +88,10 @@ def wild(values: Numbers, targets: NDArray[np.integer], once: Flags) -> Wild:
     spikes, sentinels = np.zeros(len(values), bool), np.zeros(len(values), bool)
     at = np.flatnonzero(np.isfinite(values) & once)
     if len(at) >= _FEWEST and np.ptp(values[at]) > 0:
-        far = _apart(values[at], targets[at])
-        marks = _marks(values[at], far, targets[at])
+        known, known_targets = values[at], targets[at]
+        ranked = np.sort(known)
+        far = _apart(known, ranked, known_targets)
+        marks = _marks(known, ranked, far, known_targets)
         spikes[at] = far & ~marks
         sentinels[at] = marks
     spikes, sentinels = _wherever(spikes, values), _wherever(sentinels, values)
@@ -109,26 +111,27 @@ def stretch(values: Numbers, apart: Flags) -> float:
     return outer / inner if inner > 0 else np.inf
 
 
-def _apart(values: Numbers, targets: NDArray[np.integer]) -> Flags:
-    """What lies beyond an empty space on either side, and is neither a class of its own nor a stretch of time."""
-    order = np.argsort(values, kind="stable")
-    ranked = values[order]
+def _apart(values: Numbers, ranked: Numbers, targets: NDArray[np.integer]) -> Flags:
+    """What lies beyond an empty space on either side, and is neither a class of its own nor a stretch of time.
+
+    `ranked` are the values in order.
+    """
     found = np.zeros(len(values), bool)
     limit = _at_most(len(values))
     centre = float(np.median(ranked))
-    # each side is judged without what may be wild on the other
     low, first, third, high = np.quantile(ranked, (0.05, 0.25, 0.75, 0.95))
     spread = float(max((third - first) / 2, (high - low) / 8))
+    # each side is judged without what may be wild on the other
     is_code = _is_code(ranked[limit:-limit] if len(ranked) > 4 * limit else ranked)
-    for side in (1, -1):
-        count = _beyond(ranked[::-side], side, limit, centre=centre, spread=spread, is_code=is_code)
+    for inwards, side in ((ranked[::-1], 1), (ranked, -1)):
+        count = _beyond(inwards, side, limit, centre=centre, spread=spread, is_code=is_code)
         if count:
-            places = order[::-side][:count]
-            if not _is_real(np.sort(places), targets):
-                found[places] = True
-    of_other_sign = np.flatnonzero(_of_other_sign(values, limit, centre=centre, spread=spread))
-    if not is_code and not _is_real(of_other_sign, targets):
-        found[of_other_sign] = True
+            far = values >= inwards[count - 1] if side == 1 else values <= inwards[count - 1]
+            if not _is_real(np.flatnonzero(far), targets):
+                found |= far
+    of_other_sign = _of_other_sign(values, limit, centre=centre, spread=spread)
+    if not is_code and not _is_real(np.flatnonzero(of_other_sign), targets):
+        found |= of_other_sign
     return found
 
 
@@ -155,17 +158,20 @@ def _beyond(inwards: Numbers, side: int, limit: int, *, centre: float, spread: f
 
     `inwards` are all values from the outermost on that `side` (1 or -1) to the other end.
     """
-    distances = side * (inwards - centre)
-    count, of_side = len(distances), int(np.count_nonzero(distances > 0))
-    beyond = np.arange(1, min(limit, of_side, count - 1) + 1)  # so many lie beyond, for each place of the space
-    outer, inner = distances[beyond - 1], np.maximum(distances[beyond], 0)
-    last = np.maximum(inner, spread)
+    count = len(inwards)
+    beyond = np.arange(1, min(limit, count - 1) + 1)  # so many lie beyond, for each place of the space
+    of_side = int(np.count_nonzero(side * inwards > side * centre))
+
+    def far(places: NDArray[np.intp]) -> Numbers:
+        return np.asarray(side * (inwards[places.clip(0, count - 1)] - centre), dtype=np.float64)
+
+    outer, last = far(beyond - 1), np.maximum(far(beyond), spread)
     # the tail of the rest: how far its end is out beside its 90 % quantile; a wild value before its end does not count
-    end = np.maximum(distances[np.minimum(beyond + _BEFORE_END, count - 1)], spread)
-    usual = np.maximum(distances[(beyond + 0.1 * (of_side - beyond)).astype(int).clip(0, count - 1)], spread)
+    end = np.maximum(far(beyond + _BEFORE_END), spread)
+    usual = np.maximum(far((beyond + 0.1 * (of_side - beyond)).astype(np.intp)), spread)
     left = of_side - beyond
     # else the rest is one and the same value, and what differs from it is no spike
-    judged = (last > 0) & ((left >= _SOLID) | (left == 0))
+    judged = (outer > 0) & (last > 0) & ((left >= _SOLID) | (left == 0))
     outer, last, end, usual = (part[judged] for part in (outer, last, end, usual))
     heavier = np.log(end / usual) - _normal_tail(count) - _NORMAL
     needed = np.log(_APART) + np.clip(_TAIL * heavier, 0, _MOST_TAIL)
@@ -213,38 +219,41 @@ def _is_of_one_class(found: NDArray[np.integer], targets: NDArray[np.integer]) -
     return False
 
 
-def _marks(values: Numbers, far: Flags, targets: NDArray[np.integer]) -> Flags:
+def _marks(values: Numbers, ranked: Numbers, far: Flags, targets: NDArray[np.integer]) -> Flags:
     """Values that stand for no reading: known ones that are out of place, and others that repeat beyond the rest."""
     found = np.zeros(len(values), bool)
-    usual, counts = np.unique(values, return_counts=True)
-    known = np.isin(usual, _MARKS)
-    outside = far | np.isin(values, usual[known])
-    rest = np.sort(values[~outside & (values != 0) & (values != -1)])
+    marks = np.array([*_MARKS, 0.0, -1.0])
+    places = np.searchsorted(ranked, marks)
+    is_there = ranked[places.clip(max=len(ranked) - 1)] == marks
+    far_values, far_counts = np.unique(values[far], return_counts=True)
+    rest = ranked[~np.isin(ranked, np.append(marks[is_there], far_values))]
     if len(rest) < _FEWEST // 2 or rest[0] == rest[-1]:
         return found
     centre = float(np.median(rest))
-    far_values = set(np.unique(values[far]).tolist())
-    for mark, count in zip(usual[known].tolist(), counts[known].tolist(), strict=True):
-        out = _out(mark, rest, centre)
-        if (
-            mark in far_values
-            or out > _SENTINEL_APART
-            or (count >= _REPEATED and (out > _SENTINEL_NEAR or _crowds(mark, count, rest)))
-        ):
-            found |= values == mark
-    for mark in (0.0, -1.0):
+    for mark in marks[is_there].tolist():
         at = np.flatnonzero(values == mark)
-        if (
-            len(at)
-            and len(at) <= max(_AT_LEAST, _ZERO_SHARE * len(values))
-            and not _is_code(rest)
-            and _out(mark, rest, centre) > (_SENTINEL_APART if len(at) < _REPEATED else _ZERO_APART)
-            and _is_gap(mark, rest)
-            and not _is_real(at, targets)
-        ):
+        judged = _is_out_of_place if mark in (0.0, -1.0) else _is_mark
+        if mark in far_values or judged(mark, len(at), rest, centre):
+            if mark in (0.0, -1.0) and _is_real(at, targets):
+                continue
             found[at] = True
-    repeated = usual[(counts >= _REPEATED) & np.isin(usual, list(far_values))]
-    return found | (far & np.isin(values, repeated))
+    return found | (far & np.isin(values, far_values[far_counts >= _REPEATED]))
+
+
+def _is_mark(mark: float, count: int, rest: Numbers, centre: float) -> bool:
+    """Whether a known mark is out of place in this column, or comes too often in it."""
+    out = _out(mark, rest, centre)
+    return out > _SENTINEL_APART or (count >= _REPEATED and (out > _SENTINEL_NEAR or _crowds(mark, count, rest)))
+
+
+def _is_out_of_place(mark: float, count: int, rest: Numbers, centre: float) -> bool:
+    """Whether 0 or -1 cannot be a reading of this column: a few, far from the rest, and nothing in between."""
+    return (
+        count <= max(_AT_LEAST, _ZERO_SHARE * len(rest))
+        and not _is_code(rest)
+        and _out(mark, rest, centre) > (_SENTINEL_APART if count < _REPEATED else _ZERO_APART)
+        and _is_gap(mark, rest)
+    )
 
 
 def _out(mark: float, rest: Numbers, centre: float) -> float:
