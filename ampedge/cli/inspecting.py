@@ -14,7 +14,7 @@ from rich.text import Text
 from ampedge.cli.reading import reading_bar
 from ampedge.datamap import DataMap
 from ampedge.table import read_table
-from ampedge.training.inspection.finding import Finding, Severity
+from ampedge.training.inspection.finding import Finding, Severity, listed
 from ampedge.training.inspection.fix import Fixed, write_fixed
 from ampedge.training.inspection.inspect import Inspection, inspect
 from ampedge.training.inspection.page import write_page
@@ -96,7 +96,7 @@ def _group(console: Console, severity: Severity, kind: str, findings: Sequence[F
     findings = sorted(findings, key=lambda one: one.column != label)
     for finding in findings[:_COLUMNS]:
         column = "" if finding.column is None else f"{finding.column}: "
-        lines = _lines(finding)
+        lines = f" Line{'s' * (len(finding.lines) > 1)} {listed(finding.lines, _LINES)}." if finding.lines else ""
         examples = f" ({', '.join(finding.examples)})" if finding.examples else ""
         _print(console, f"{column}{finding.what}{examples}{lines}", indented=True)
     if len(findings) > _COLUMNS:
@@ -105,14 +105,6 @@ def _group(console: Console, severity: Severity, kind: str, findings: Sequence[F
     for remedy in dict.fromkeys(finding.remedy for finding in findings[:_COLUMNS]):
         _print(console, remedy, "dim", indented=True)
     console.print()
-
-
-def _lines(finding: Finding) -> str:
-    if not finding.lines:
-        return ""
-    more = len(finding.lines) - _LINES
-    listed = ", ".join(map(str, finding.lines[:_LINES]))
-    return f" Line{'s' * (len(finding.lines) > 1)} {listed}{f' and {more} more' if more > 0 else ''}."
 
 
 def _show_fixed(fixed: Fixed) -> None:

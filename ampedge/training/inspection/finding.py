@@ -1,6 +1,6 @@
 """One thing that is wrong with a table, or worth knowing: what it is, where, and what to do."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -99,3 +99,17 @@ def worst_first(findings: Iterable[Finding]) -> list[Finding]:
 def plural(count: int, noun: str) -> str:
     """`1 row`, `2 rows`."""
     return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def listed(lines: Sequence[int], most: int) -> str:
+    """The first of many lines in words, such as `3, 7-12 and 40 more`."""
+    parts: list[str] = []
+    at = 0
+    while at < len(lines) and len(parts) < most:
+        end = at
+        while end + 1 < len(lines) and lines[end + 1] == lines[end] + 1:
+            end += 1
+        parts.append(f"{lines[at]}-{lines[end]}" if end > at else str(lines[at]))
+        at = end + 1
+    more = len(lines) - at
+    return ", ".join(parts) + (f" and {more} more" if more else "")

@@ -9,7 +9,7 @@ import numpy as np
 
 from ampedge.training import html
 from ampedge.training.destination import new_file
-from ampedge.training.inspection.finding import Finding, Kind, Numbers, Severity
+from ampedge.training.inspection.finding import Finding, Kind, Numbers, Severity, listed
 from ampedge.training.inspection.inspect import Inspection
 from ampedge.training.inspection.pictures import correlations, distributions
 
@@ -90,18 +90,13 @@ def _group(severity: Severity, kind: Kind, findings: Sequence[Finding]) -> str:
             finding.column or "",
             finding.what,
             ", ".join(finding.examples),
-            _listed(finding.lines),
+            listed(finding.lines, _LINES),
         )
         for finding in findings
     ]
     parts = [f"<b>{escape(f'{severity}: {kind.words}')}</b>", html.table(_HEAD, rows, texts=True)]
     parts += (html.paragraph(remedy, "soft") for remedy in dict.fromkeys(one.remedy for one in findings))
     return f'<div class="finding {_KINDS[severity]}">{"".join(parts)}</div>'
-
-
-def _listed(lines: Sequence[int]) -> str:
-    more = len(lines) - _LINES
-    return ", ".join(map(str, lines[:_LINES])) + (f" and {more} more" if more > 0 else "")
 
 
 def _classes(inspection: Inspection) -> str:
