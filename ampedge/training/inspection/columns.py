@@ -42,7 +42,8 @@ def judge_column(examination: Examination, name: str, once: Flags, typical: Flag
     if _is_near_constant(examination, name, values):
         return
     _judge_wild(examination, name, values, once)
-    _judge_frozen(examination, name, values, once)
+    values[~once] = np.nan
+    _judge_frozen(examination, name, values)
     values[~typical] = np.nan
     _judge_telling(examination, name, values)
 
@@ -121,8 +122,8 @@ def _judge_wild(examination: Examination, name: str, values: Numbers, once: Flag
     values[found.any] = np.nan
 
 
-def _judge_frozen(examination: Examination, name: str, values: Numbers, once: Flags) -> None:
-    stretches = frozen(np.where(once, values, np.nan))
+def _judge_frozen(examination: Examination, name: str, values: Numbers) -> None:
+    stretches = frozen(values)
     if stretches:
         lines = examination.sheet.lines
         examination.found(

@@ -1,5 +1,6 @@
 """What has been found so far in one table, and which rows a cleaned copy would leave out."""
 
+from array import array
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -57,7 +58,7 @@ class Examination:
         count: int | None = None,
     ) -> None:
         """Add a finding that is about these rows, which may be none."""
-        lines = tuple(self.sheet.lines[np.sort(rows)].tolist())
+        lines = array("q", self.sheet.lines[np.sort(rows)].astype(np.int64).tobytes())
         self.findings.append(
             Finding(kind, severity, column, len(rows) if count is None else count, lines, first(examples), what, remedy)
         )

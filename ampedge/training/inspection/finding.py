@@ -71,7 +71,7 @@ class Finding:
     severity: Severity
     column: str | None
     count: int
-    lines: tuple[int, ...]
+    lines: Sequence[int]
     examples: tuple[str, ...]
     what: str
     remedy: str

@@ -21,11 +21,12 @@ _RARELY = 1e-4
 
 def frozen(values: Numbers) -> list[Places]:
     """The places of each frozen stretch, in the order of the file; values that are NaN are passed over."""
-    at = np.flatnonzero(np.isfinite(values))
-    known = values[at]
+    is_known = np.isfinite(values)
+    known = values if is_known.all() else values[is_known]
     same_as_before = known[1:] == known[:-1]
     if not _has_run(same_as_before, _SHORTEST - 1):
         return []
+    at = np.flatnonzero(is_known)
     starts = np.flatnonzero(np.append(True, known[1:] != known[:-1]))
     lengths = np.diff(np.append(starts, len(known)))
     by_length = np.argsort(-lengths, kind="stable")[: _MOST + 1]

@@ -15,7 +15,8 @@ from ampedge.training.inspection.pictures import correlations, distributions
 
 _LINES = 12
 _HEAD = ("column", "what", "such as", "lines")
-_SAMPLE_ROWS = 20_000
+_DRAWN_ROWS, _SAMPLE_ROWS = 500_000, 20_000
+"""Of a longer table every n-th row is drawn, and correlated."""
 _STYLE = """<style>
 body { max-width: 76rem; }
 .finding { border-left: .3rem solid var(--none); padding: .1rem 0 .1rem .9rem; margin: .9rem 0; }
@@ -115,21 +116,23 @@ def _columns(inspection: Inspection, told: Callable[[str, int, int], None]) -> I
     import pandas as pd
 
     sheet = inspection.sheet
-    kept = np.flatnonzero(inspection.dropped_in == 0)
-    sample = kept[:: -(-len(kept) // _SAMPLE_ROWS)] if len(kept) else kept
-    targets = sheet.targets[kept]
+    gone = inspection.dropped_in > 0
+    step = 1 + len(gone) // _DRAWN_ROWS
+    targets = sheet.targets[::step]
     figures, pictures = [], []
     frame: dict[str, Numbers] = {}
     for done, name in enumerate(sheet.features):
         told(f"Drawing {name}", done, len(sheet.features))
         values = sheet.numbers(name)
-        frame[name] = values[sample]
-        values = values[kept]
-        known = values[np.isfinite(values)]
+        values[gone] = np.nan
         unit = sheet.table.unit(name)
-        if len(known):
-            quantiles = np.quantile(known, (0, 0.01, 0.5, 0.99, 1))
-            figures.append((f"{name} {f'({unit})' if unit else ''}".strip(), *(f"{value:.5g}" for value in quantiles)))
+        few = values[::step]
+        if np.isfinite(few).any():
+            middle = np.nanquantile(few, (0.01, 0.5, 0.99)).tolist()
+            shown = (f"{value:.5g}" for value in (np.nanmin(values), *middle, np.nanmax(values)))
+            figures.append((f"{name} {f'({unit})' if unit else ''}".strip(), *shown))
+        values = few
+        frame[name] = values[:: 1 + len(values) // _SAMPLE_ROWS]
         drawn = distributions(values, targets, sheet.classes, unit)
         pictures.append(f"<figure><figcaption>{escape(name)}</figcaption>{drawn}</figure>")
     yield html.heading("Columns")

@@ -1,6 +1,7 @@
 """Rows beside each other: copies, and the same values under two labels."""
 
 from collections.abc import Iterator
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,8 +28,8 @@ def judge_rows(examination: Examination, others: NDArray[np.uint64] | None) -> t
     contradictory = repeats.contradictory(measured, usable)
     further = [name for name in sheet.left_out if not sheet.is_text(name) or sheet.table.held(name) is not None]
     group = [sheet.group] if sheet.group is not None else []
-    columns = [measured, sheet.targets.astype(np.float64), *_cells(sheet, [*further, *group])]
-    whole = repeats.row_hashes([*columns, *([others] if others is not None else [])])
+    streamed = [others] if others is not None else []
+    whole = repeats.row_hashes(chain([measured, sheet.targets], streamed, _cells(sheet, [*further, *group])))
     repeated = repeats.repeated(whole)
     _contradictions(examination, contradictory)
     _duplicates(examination, repeated)

@@ -19,6 +19,7 @@ from ampedge.training.settings import TableSettings
 
 _TEXT = "text"
 _SAMPLE = 500
+_LARGE = 2**31
 
 
 @dataclass(frozen=True)
@@ -49,9 +50,10 @@ class Sheet:
         return len(self.table)
 
     @cached_property
-    def lines(self) -> NDArray[np.int64]:
+    def lines(self) -> NDArray[np.integer]:
         """The line of the file of each row."""
-        return self.table.lines
+        lines = self.table.lines
+        return lines.astype(np.int32) if lines[-1] < _LARGE else lines
 
     @cached_property
     def valid(self) -> dict[str, tuple[float, float]]:

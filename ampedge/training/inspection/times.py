@@ -75,7 +75,7 @@ def order(times: Numbers, lines: NDArray[np.integer], once: Flags) -> Order:
     `once` is False for a row that repeats another; such rows are out of place, but are told of as duplicates.
     """
     at = np.flatnonzero(np.isfinite(times) & once)
-    known = times[at]
+    known = times if len(at) == len(times) else times[at]
     back = np.flatnonzero(np.diff(known) < 0) + 1
     nothing = np.zeros(0, dtype=np.intp)
     if len(known) < 3:

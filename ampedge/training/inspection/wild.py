@@ -19,6 +19,7 @@ LARGEST = 1e100
 """Beyond this the squares in a standard deviation leave the numbers of a computer."""
 
 _FEWEST = 12
+_LOOKED_AT = 1000
 """Fewer values than these have no tail to be judged by."""
 _SHARE = 0.03
 _SHARE_OF_FEW = 0.1
@@ -86,14 +87,14 @@ def wild(values: Numbers, targets: NDArray[np.integer], once: Flags) -> Wild:
     -1 where it has none; `once` is False for rows that repeat another, which must not count twice.
     """
     spikes, sentinels = np.zeros(len(values), bool), np.zeros(len(values), bool)
-    at = np.flatnonzero(np.isfinite(values) & once)
-    if len(at) >= _FEWEST and np.ptp(values[at]) > 0:
-        known, known_targets = values[at], targets[at]
-        ranked = np.sort(known)
+    judged = np.isfinite(values) & once
+    known, known_targets = (values, targets) if judged.all() else (values[judged], targets[judged])
+    ranked = np.sort(known)
+    if len(known) >= _FEWEST and ranked[-1] > ranked[0]:
         far = _apart(known, ranked, known_targets)
         marks = _marks(known, ranked, far, known_targets)
-        spikes[at] = far & ~marks
-        sentinels[at] = marks
+        spikes[judged] = far & ~marks
+        sentinels[judged] = marks
     spikes, sentinels = _wherever(spikes, values), _wherever(sentinels, values)
     return Wild(spikes & ~sentinels, sentinels)
 
@@ -118,8 +119,7 @@ def _apart(values: Numbers, ranked: Numbers, targets: NDArray[np.integer]) -> Fl
     """
     found = np.zeros(len(values), bool)
     limit = _at_most(len(values))
-    centre = float(np.median(ranked))
-    low, first, third, high = np.quantile(ranked, (0.05, 0.25, 0.75, 0.95))
+    low, first, centre, third, high = (float(ranked[int(q * (len(ranked) - 1))]) for q in (0.05, 0.25, 0.5, 0.75, 0.95))
     spread = float(max((third - first) / 2, (high - low) / 8))
     # each side is judged without what may be wild on the other
     is_code = _is_code(ranked[limit:-limit] if len(ranked) > 4 * limit else ranked)
@@ -129,6 +129,8 @@ def _apart(values: Numbers, ranked: Numbers, targets: NDArray[np.integer]) -> Fl
             far = values >= inwards[count - 1] if side == 1 else values <= inwards[count - 1]
             if not _is_real(np.flatnonzero(far), targets):
                 found |= far
+    if ranked[0] >= 0 or ranked[-1] <= 0:
+        return found
     of_other_sign = _of_other_sign(values, limit, centre=centre, spread=spread)
     if not is_code and not _is_real(np.flatnonzero(of_other_sign), targets):
         found |= of_other_sign
@@ -160,7 +162,7 @@ def _beyond(inwards: Numbers, side: int, limit: int, *, centre: float, spread: f
     """
     count = len(inwards)
     beyond = np.arange(1, min(limit, count - 1) + 1)  # so many lie beyond, for each place of the space
-    of_side = int(np.count_nonzero(side * inwards > side * centre))
+    of_side = int(np.count_nonzero(inwards > centre if side == 1 else inwards < centre))
 
     def far(places: NDArray[np.intp]) -> Numbers:
         return np.asarray(side * (inwards[places.clip(0, count - 1)] - centre), dtype=np.float64)
@@ -186,6 +188,9 @@ def _normal_tail(count: int) -> float:
 
 
 def _is_code(ranked: Numbers) -> bool:
+    """Few different whole numbers: codes or counts; `ranked` are in order."""
+    if (ranked[:: 1 + len(ranked) // _LOOKED_AT] % 1).any():
+        return False
     return bool((ranked == np.floor(ranked)).all()) and int((np.diff(ranked) > 0).sum()) < _CODES
 
 
@@ -206,14 +211,14 @@ def _is_of_one_class(found: NDArray[np.integer], targets: NDArray[np.integer]) -
     """True where so many of them are of so few classes that it cannot be chance; a stray one does not count."""
     from scipy.stats import binom
 
-    known = targets[targets >= 0]
-    if not len(known):
+    labelled = int(np.count_nonzero(targets >= 0))
+    if not labelled:
         return False
     classes, counts = np.unique(found, return_counts=True)
     order = np.argsort(-counts)
     for few in range(1, len(classes) + 1):
         of_few = int(counts[order[:few]].sum())
-        share = float(np.isin(known, classes[order[:few]]).mean())
+        share = float(np.isin(targets, classes[order[:few]]).sum()) / labelled
         if of_few >= _MOSTLY * len(found) and binom.sf(of_few - 1, len(found), share) < _BY_CHANCE:
             return True
     return False
@@ -226,10 +231,12 @@ def _marks(values: Numbers, ranked: Numbers, far: Flags, targets: NDArray[np.int
     places = np.searchsorted(ranked, marks)
     is_there = ranked[places.clip(max=len(ranked) - 1)] == marks
     far_values, far_counts = np.unique(values[far], return_counts=True)
+    if not is_there.any():
+        return far & np.isin(values, far_values[far_counts >= _REPEATED])
     rest = ranked[~np.isin(ranked, np.append(marks[is_there], far_values))]
     if len(rest) < _FEWEST // 2 or rest[0] == rest[-1]:
         return found
-    centre = float(np.median(rest))
+    centre = float(rest[len(rest) // 2])
     for mark in marks[is_there].tolist():
         at = np.flatnonzero(values == mark)
         judged = _is_out_of_place if mark in (0.0, -1.0) else _is_mark
