@@ -61,8 +61,8 @@ def why_not(name: str, column: Column) -> str | None:
 
     A few rows that are copied or stand in the wrong place do not make a measurement of a clock or a counter.
     """
-    at = np.flatnonzero(~np.isnan(column))
-    known = column[at]
+    is_known = ~np.isnan(column)
+    known = column if is_known.all() else column[is_known]
     if len(known) < _SHARE_OF_NUMBERS * len(column):
         return "text"
     words = tokens(name)
@@ -72,7 +72,7 @@ def why_not(name: str, column: Column) -> str | None:
         (words & TIMES and (_rises(known) or _since_1970(known)), "a time"),
         (words & _IDS and whole and len(np.unique(known)) >= _NEARLY_ALL * len(known), "an id"),
         (name.lower() in _GROUPS and whole, "a group"),
-        (whole and _even(at, known), "it counts the rows"),
+        (whole and _even(np.flatnonzero(is_known), known), "it counts the rows"),
     )
     return next((reason for holds, reason in rules if holds), None)
 

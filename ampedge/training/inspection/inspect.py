@@ -69,12 +69,11 @@ class Inspection:
     def document(self) -> dict[str, Any]:
         """As JSON has it."""
         sheet = self.sheet
-        sizes = np.bincount(sheet.targets[sheet.targets >= 0], minlength=len(sheet.classes)).tolist()
         return {
             "data": str(sheet.table.path),
             "rows": len(sheet),
             "label": sheet.label,
-            "classes": dict(zip(sheet.classes, sizes, strict=True)),
+            "classes": sheet.sizes,
             "features": list(sheet.features),
             "left_out": dict(sheet.left_out),
             "time": sheet.time,
@@ -112,9 +111,8 @@ def inspect(
     times, others = _from_file(examination)
     repeated, contradictory = judge_rows(examination, others)
     once = ~repeated
-    sizes = np.bincount(sheet.targets + 1, minlength=len(sheet.classes) + 1)
-    sizes[0] = 0  # rows without a class
-    typical = once & ~contradictory & (sizes >= FEWEST_ROWS)[sheet.targets + 1]
+    large = np.array([*(sheet.sizes[name] >= FEWEST_ROWS for name in sheet.classes), False])  # the last: no class
+    typical = once & ~contradictory & large[sheet.targets]
     for done, name in enumerate(sheet.features):
         told(f"Looking at {name}", len(sheet.features) + 1 + done, total)
         judge_column(examination, name, once, typical)

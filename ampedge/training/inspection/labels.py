@@ -1,7 +1,6 @@
 """The labels: rows without one, spellings that mean the same, classes that are too small or outweigh the others."""
 
 import re
-from collections import Counter
 
 import numpy as np
 
@@ -80,7 +79,7 @@ def _spellings(examination: Examination) -> None:
 def _slips(examination: Examination) -> set[str]:
     """Rare labels that look like a slip of the hand in a common one; nobody can know, so they are not respelled."""
     sheet = examination.sheet
-    counts = _counts(examination)
+    counts = sheet.sizes
     slips = {}
     for rare, count in counts.items():
         if count > max(_SLIP_ROWS, _SLIP_SHARE * len(sheet)):
@@ -130,7 +129,7 @@ def _common(one: str, other: str) -> int:
 
 def _balance(examination: Examination, slips: set[str]) -> None:
     sheet = examination.sheet
-    counts = {name: count for name, count in _counts(examination).items() if name not in slips}
+    counts = {name: count for name, count in sheet.sizes.items() if name not in slips}
     if len(counts) < 2:
         examination.found(
             Kind.CLASS_BALANCE,
@@ -179,14 +178,6 @@ def _balance(examination: Examination, slips: set[str]) -> None:
             remedy="Look at macro-F1 and at each class; --class-weight balanced makes rare classes count.",
             examples=(most, least),
         )
-
-
-def _counts(examination: Examination) -> dict[str, int]:
-    counts: Counter[str] = Counter()
-    for text, count in examination.sheet.spelled.counts().items():
-        if name := examination.sheet.names.get(text):
-            counts[name] += count
-    return dict(counts)
 
 
 def _count(item: tuple[str, int]) -> int:

@@ -102,11 +102,10 @@ def _group(severity: Severity, kind: Kind, findings: Sequence[Finding]) -> str:
 
 def _classes(inspection: Inspection) -> str:
     sheet = inspection.sheet
-    sizes = np.bincount(sheet.targets[sheet.targets >= 0], minlength=len(sheet.classes))
-    total = max(1, int(sizes.sum()))
+    total = max(1, sum(sheet.sizes.values()))
     rows = [
         (name, str(size), f"{size / total:.1%}", html.bar(size / total))
-        for size, name in sorted(zip(sizes.tolist(), sheet.classes, strict=True), reverse=True)
+        for name, size in sorted(sheet.sizes.items(), key=lambda one: -one[1])
     ]
     return html.table(("class", "rows", "share", ""), rows)
 
@@ -126,7 +125,7 @@ def _columns(inspection: Inspection, told: Callable[[str, int, int], None]) -> I
         values = sheet.numbers(name)
         values[gone] = np.nan
         unit = sheet.table.unit(name)
-        few = values[::step]
+        few = values[::step].copy()  # so that the whole column can go
         if np.isfinite(few).any():
             middle = np.nanquantile(few, (0.01, 0.5, 0.99)).tolist()
             shown = (f"{value:.5g}" for value in (np.nanmin(values), *middle, np.nanmax(values)))

@@ -14,11 +14,14 @@ _SHIFT = np.uint64(29)
 _AT_ONCE = 1 << 18
 
 
-def row_hashes(columns: Iterable[NDArray[np.generic]]) -> Hashes:
-    """A hash of each row over these columns, numbers or texts; equal rows have equal ones."""
+def row_hashes(columns: Iterable[NDArray[np.generic]], *, after: Hashes | None = None) -> Hashes:
+    """A hash of each row over these columns, numbers or texts; equal rows have equal ones.
+
+    `after` are those of columns before them; they are overwritten.
+    """
     from pandas.util import hash_array
 
-    total: Hashes | None = None
+    total = after
     for column in columns:
         if total is None:
             total = np.zeros(len(column), np.uint64)

@@ -28,9 +28,9 @@ def judge_rows(examination: Examination, others: NDArray[np.uint64] | None) -> t
     contradictory = repeats.contradictory(measured, usable)
     further = [name for name in sheet.left_out if not sheet.is_text(name) or sheet.table.held(name) is not None]
     group = [sheet.group] if sheet.group is not None else []
-    streamed = [others] if others is not None else []
-    whole = repeats.row_hashes(chain([measured, sheet.targets], streamed, _cells(sheet, [*further, *group])))
-    repeated = repeats.repeated(whole)
+    known: list[NDArray[np.generic]] = [sheet.targets, *([others] if others is not None else [])]
+    rest = chain(known, _cells(sheet, [*further, *group]))
+    repeated = repeats.repeated(repeats.row_hashes(rest, after=measured))
     _contradictions(examination, contradictory)
     _duplicates(examination, repeated)
     return repeated, contradictory

@@ -56,6 +56,15 @@ class Sheet:
         return lines.astype(np.int32) if lines[-1] < _LARGE else lines
 
     @cached_property
+    def sizes(self) -> dict[str, int]:
+        """How many rows each class has."""
+        counts = dict.fromkeys(self.classes, 0)
+        for text, count in self.spelled.counts().items():
+            if name := self.names.get(text):
+                counts[name] += count
+        return counts
+
+    @cached_property
     def valid(self) -> dict[str, tuple[float, float]]:
         """The range that the data map states for a feature, as serve applies it."""
         tags = (with_held_ends(tag) for tag in self.datamap.tags) if self.datamap else ()
