@@ -212,7 +212,8 @@ def _plant_frozen(garden: _Garden) -> None:
     start = int(garden.draw.integers(0, len(garden.rows) - length))
     stretch = garden.rows[start : start + length]
     place = garden.columns.index(name)
-    others = {tuple(cell for at, cell in enumerate(row.cells) if at != place) for row in garden.rows}
+    apart = (place, garden.columns.index(garden.base.label))
+    others = {tuple(cell for at, cell in enumerate(row.cells) if at not in apart) for row in garden.rows}
     if len(stretch) < 10 or len(others) < len(garden.rows) or any(row.is_taken for row in stretch):
         return
     cell = stretch[0].cells[place]
@@ -234,8 +235,9 @@ def _plant_spikes(garden: _Garden) -> None:
     low, high = values.min(), values.max()
     for row in garden.take(garden.some()):
         far = float(garden.draw.uniform(13, 60)) * (high - low)
-        value = high + far if garden.draw.random() < 0.5 else low - far
-        garden.set(row, name, garden.shown(value, name), "spikes")
+        cell = garden.shown(high + far if garden.draw.random() < 0.5 else low - far, name)
+        if abs(float(cell)) not in {abs(mark) for mark in SENTINELS}:
+            garden.set(row, name, cell, "spikes")
 
 
 def _plant_sentinels(garden: _Garden) -> None:
