@@ -11,9 +11,9 @@ from ampedge.config import load_config
 from ampedge.datamap import DataMap, Tag
 from ampedge.errors import DataError, UsageError
 from ampedge.table import read_table
-from ampedge.training.checks import check
 from ampedge.training.contents import _table as held_out_csv
 from ampedge.training.dataset import Dataset, dataset
+from ampedge.training.inspection.checks import check
 from ampedge.training.scaler import fitted_scaler
 from ampedge.training.settings import FitSettings, TableSettings, parsed_layers, parsed_names
 from ampedge.training.split import split
@@ -201,7 +201,8 @@ BAD = [
     (with_column("code", GIVEAWAY), "'code' gives the label away: each of its 2 values", "--drop code"),
     (with_column("flow\tl", TORQUE), "'flow\\tl' cannot be the name of a tag", "Rename it in the header"),
     (with_column("v" * 65, TORQUE), "cannot be the name of a tag", "--drop"),
-    (with_column("big", ["1e39", *TORQUE[1:]]), "1e+39 does not fit tag 'big' (float32", "type or scale"),
+    (with_column("big", [f"{cell}e38" for cell in TORQUE]), "does not fit tag 'big' (float32", "type or scale"),
+    (with_column("wild", ["65535", *TORQUE[1:]]), "line 2, column 'wild': 65535 is far from all others", "valid = ["),
     (with_column("huge", [f"{cell}e200" for cell in TORQUE]), "the column 'huge' goes from", "another unit"),
     (with_column("tiny", [f"{cell}e-200" for cell in TORQUE]), "the column 'tiny' goes from", "another unit"),
 ]
@@ -373,16 +374,32 @@ def test_a_column_that_separates_all_classes_is_warned_of(tmp_path: Path) -> Non
     assert not check(made(write(tmp_path, COLUMNS)), ())
 
 
-def test_wild_values_and_copies_are_pointed_out(tmp_path: Path) -> None:
-    many = {name: cells * 10 for name, cells in COLUMNS.items()}
-    many["speed"] = [f"{float(cell) + i / 1000:.3f}" for i, cell in enumerate(many["speed"])]
-    wild = {**many, "speed": ["9999", "-9999", *many["speed"][2:]]}
-    [note] = check(made(write(tmp_path, wild)), ())
-    assert note.startswith("Warning: wild values: 'speed' goes from -9999 to 9999, 99 % of it from")
-    assert "valid = [low, high]" in note
+def test_copies_are_pointed_out(tmp_path: Path) -> None:
     copied = {name: [*cells, cells[0], cells[1]] for name, cells in COLUMNS.items()}
     [note] = check(made(write(tmp_path, copied)), ())
     assert note.startswith("2 of 62 rows repeat another")
+
+
+WILD = {**COLUMNS, "torque": ["-999", *TORQUE[1:40], "-999", *TORQUE[41:]]}
+
+
+def test_wild_values_are_refused_or_dropped(tmp_path: Path) -> None:
+    path = write(tmp_path, WILD)
+    with pytest.raises(DataError, match=r"line 2, column 'torque': -999 is far from all others") as caught:
+        made(path)
+    assert "So is 1 more" in caught.value.problem
+    assert "--drop-bad-rows" in caught.value.remedy
+    data = made(path, drop_bad_rows=True)
+    assert len(data.values) == ROWS - 2
+    assert "2 of 60 rows dropped for a value that is far from all others: torque 2." in data.notes
+
+
+def test_a_stated_range_is_believed(tmp_path: Path) -> None:
+    datamap = config_with(tmp_path)
+    assert datamap is not None
+    torque, speed = datamap.tags
+    wide = DataMap((replace(torque, type="float32", valid=(-1000.0, 1000.0)), speed))
+    assert len(dataset(read_table(write(tmp_path, WILD)), TableSettings(), wide).values) == ROWS
 
 
 # Splits

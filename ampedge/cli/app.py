@@ -17,6 +17,7 @@ from ampedge.cli.export import export
 from ampedge.cli.history import history
 from ampedge.cli.import_ import import_
 from ampedge.cli.init import init
+from ampedge.cli.inspect import inspect
 from ampedge.cli.monitor import monitor
 from ampedge.cli.probe import probe
 from ampedge.cli.rollback import rollback
@@ -34,8 +35,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 _COMMANDS = (
-    train, evaluate, export, benchmark, card, serve, simulate, monitor, collect, probe, history, doctor, init, rollback,
-    demo,
+    inspect, train, evaluate, export, benchmark, card, serve, simulate, monitor, collect, probe, history, doctor, init,
+    rollback, demo,
 )  # fmt: skip
 for _command in _COMMANDS:
     app.command()(_command)

@@ -25,6 +25,16 @@ Unit = Annotated[int | None, typer.Option("--unit", help="The slave's unit id.")
 Device = Annotated[str | None, typer.Option("--device", help="The name of one of several devices.")]
 Broker = Annotated[str | None, typer.Option("--broker", help="The MQTT broker, HOST or HOST:PORT.")]
 Topic = Annotated[str | None, typer.Option("--topic", help="Topic of the bare label.")]
+TableLabel = Annotated[str, typer.Option("--label", help="Column of the labels.")]
+Features = Annotated[
+    str | None,
+    typer.Option("--features", metavar="A,B,C", help="Use exactly these columns; without it, all with numbers."),
+]
+Drop = Annotated[str | None, typer.Option("--drop", metavar="A,B,C", help="Leave these columns out of the features.")]
+Group = Annotated[
+    str | None,
+    typer.Option("--group", help="Column of the experiment a row belongs to; one experiment is never split."),
+]
 Sep = Annotated[
     str | None, typer.Option("--sep", help="What separates the columns (',' ';' '|' tab), where it is not recognised.")
 ]

@@ -12,18 +12,10 @@ def train(
     context: typer.Context,
     data: Annotated[Path, typer.Argument(help="The table to learn from, as CSV with a header.")],
     *,
-    label: Annotated[str, typer.Option("--label", help="Column of the labels.")] = "status",
-    features: Annotated[
-        str | None,
-        typer.Option("--features", metavar="A,B,C", help="Use exactly these columns; without it, all with numbers."),
-    ] = None,
-    drop: Annotated[
-        str | None, typer.Option("--drop", metavar="A,B,C", help="Leave these columns out of the features.")
-    ] = None,
-    group: Annotated[
-        str | None,
-        typer.Option("--group", help="Column of the experiment a row belongs to; one experiment is never split."),
-    ] = None,
+    label: options.TableLabel = "status",
+    features: options.Features = None,
+    drop: options.Drop = None,
+    group: options.Group = None,
     time_order: Annotated[
         bool, typer.Option("--time-order", help="Train on the first 70 % of the rows and judge on the last 15 %.")
     ] = False,

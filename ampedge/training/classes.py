@@ -10,8 +10,8 @@ from ampedge.records import UNKNOWN
 from ampedge.table import Table, Texts, is_missing, may_be_missing
 from ampedge.training.labels import folded
 
-_FEWEST_ROWS = 10
-_FEW_ROWS = 20
+FEWEST_ROWS = 10
+FEW_ROWS = 20
 _LONGEST = 64
 _SHOWN = 5
 
@@ -22,28 +22,40 @@ def labels(table: Table, column: str) -> tuple[Texts, list[str]]:
     Spellings that differ in case or spaces become the commonest of them; a mark of a missing value is no label.
     Raises DataError for a missing column, the label `unknown`, and text that is no name for a class.
     """
-    texts = _texts(table, column)
-    spellings: dict[str, Counter[str]] = {}
-    for text, count in texts.counts().items():
-        if not is_missing(text):
-            spellings.setdefault(folded(text), Counter())[_bare(text)] += count
-    names = {key: counts.most_common(1)[0][0] for key, counts in spellings.items()}
-    found = [names.get(folded(text), "") if not is_missing(text) else "" for text in texts.unique]
+    texts = label_texts(table, column)
+    names = class_names(texts.counts())
+    found = [names.get(text, "") for text in texts.unique]
     for code, name in enumerate(found):
-        if folded(name) == UNKNOWN:
-            raise DataError(
-                f"{_where(table, column, texts, code)}: the label {name!r} is kept for readings that no class may be "
-                "given to.",
-                "Give these rows another label, or take them out.",
-            )
-        if not name.isprintable() or len(name) > _LONGEST:
-            raise DataError(
-                f"{_where(table, column, texts, code)}: {name[:_LONGEST]!r} is no name for a class.",
-                f"A label has at most {_LONGEST} characters, all of them printable.",
-            )
+        if refusal := why_no_class(name):
+            raise DataError(f"{_where(table, column, texts, code)}: {refusal[0]}.", refusal[1])
     classes = {name: place for place, name in enumerate(dict.fromkeys(found))}
     codes = np.array([classes[name] for name in found], np.int32)[texts.codes]
     return Texts(codes, tuple(classes)), _notes(texts.counts(), dict(zip(texts.unique, found, strict=True)))
+
+
+def class_names(counts: Mapping[str, int]) -> dict[str, str]:
+    """The class that each text stands for, given how often it occurs; empty for a mark of a missing value."""
+    spellings: dict[str, Counter[str]] = {}
+    for text, count in counts.items():
+        if not is_missing(text):
+            spellings.setdefault(folded(text), Counter())[_bare(text)] += count
+    names = {key: spelled.most_common(1)[0][0] for key, spelled in spellings.items()}
+    return {text: "" if is_missing(text) else names[folded(text)] for text in counts}
+
+
+def why_no_class(name: str) -> tuple[str, str] | None:
+    """(what is wrong with a label that cannot be a class, what to do about it), else None."""
+    if folded(name) == UNKNOWN:
+        return (
+            f"the label {name!r} is kept for readings that no class may be given to",
+            "Give these rows another label, or take them out.",
+        )
+    if not name.isprintable() or len(name) > _LONGEST:
+        return (
+            f"{name[:_LONGEST]!r} is no name for a class",
+            f"A label has at most {_LONGEST} characters, all of them printable.",
+        )
+    return None
 
 
 def check_sizes(table: Table, column: str, counts: Mapping[str, int]) -> list[str]:
@@ -54,20 +66,20 @@ def check_sizes(table: Table, column: str, counts: Mapping[str, int]) -> list[st
             f"{where}: every row is labelled {next(iter(counts))!r}; a classifier tells two classes or more apart.",
             "Add rows of another class, or name the right column with --label.",
         )
-    small = [(name, count) for name, count in sorted(counts.items()) if count < _FEWEST_ROWS]
+    small = [(name, count) for name, count in sorted(counts.items()) if count < FEWEST_ROWS]
     if small:
         more = f" and {len(small) - _SHOWN} more classes" if len(small) > _SHOWN else ""
         raise DataError(
             f"{where}: too few rows to split of {_listed(small[:_SHOWN])}{more}; "
-            f"a class needs {_FEWEST_ROWS}, better 100.",
+            f"a class needs {FEWEST_ROWS}, better 100.",
             "Collect more rows, give these another label, or take them out. "
             "A column of measurements is no label: --label names the right one.",
         )
-    few = [(name, count) for name, count in sorted(counts.items()) if count < _FEW_ROWS]
+    few = [(name, count) for name, count in sorted(counts.items()) if count < FEW_ROWS]
     return [f"Warning: few rows of {_listed(few)}; their figures hang on two or three rows."] if few else []
 
 
-def _texts(table: Table, column: str) -> Texts:
+def label_texts(table: Table, column: str) -> Texts:
     try:
         return table.texts(column)
     except DataError as error:

@@ -13,7 +13,8 @@ from ampedge.training.settings import TableSettings
 Column = NDArray[np.float64]
 
 _SHARE_OF_NUMBERS = 0.5
-_TIMES = frozenset({"time", "timestamp", "date", "datetime", "zeit", "zeitstempel", "datum", "uhrzeit", "epoch"})
+_NEARLY_ALL = 0.9
+TIMES = frozenset({"time", "timestamp", "date", "datetime", "zeit", "zeitstempel", "datum", "uhrzeit", "epoch"})
 _IDS = frozenset({"id", "index", "idx", "uid", "udi", "row", "nr", "no"})
 _GROUPS = frozenset({"group", "run", "batch", "experiment", "session", "trial", "fold", "cycle"})
 _EPOCHS = ((9e8, 4e9), (9e11, 4e12), (9e14, 4e15), (9e17, 4e18))
@@ -28,16 +29,9 @@ def measurements(table: Table, settings: TableSettings) -> tuple[Sequence[str], 
         return settings.features, _group_notes(table, settings, settings.features)
     apart = {table.columns[table.column(name)] for name in settings.drop}
     apart |= {table.columns[table.column(name)] for name in (settings.label, settings.group) if name is not None}
-    found: list[str] = []
-    left_out: list[str] = []
-    for name in table.columns:
-        if name in apart:
-            continue
-        reason = _why_not(name, table.numbers(name))
-        if reason is None:
-            found.append(name)
-        else:
-            left_out.append(f"{name!r} ({reason})")
+    reasons = {name: why_not(name, table.numbers(name)) for name in table.columns if name not in apart}
+    found = [name for name, reason in reasons.items() if reason is None]
+    left_out = [f"{name!r} ({reason})" for name, reason in reasons.items() if reason is not None]
     notes = [f"Left out: {', '.join(left_out)}. --features A,B,C says exactly which columns are used."] * bool(left_out)
     notes += _group_notes(table, settings, found)
     if not found:
@@ -62,40 +56,44 @@ def _group_notes(table: Table, settings: TableSettings, features: Collection[str
     ]
 
 
-def _why_not(name: str, column: Column) -> str | None:
-    """Why a column is no feature: its name and its behaviour must agree, or it counts the rows."""
-    at = np.flatnonzero(~np.isnan(column))
-    known = column[at]
+def why_not(name: str, column: Column) -> str | None:
+    """Why a column is no feature: its name and its behaviour must agree, or it counts the rows.
+
+    A few rows that are copied or stand in the wrong place do not make a measurement of a clock or a counter.
+    """
+    is_known = ~np.isnan(column)
+    known = column if is_known.all() else column[is_known]
     if len(known) < _SHARE_OF_NUMBERS * len(column):
         return "text"
-    tokens = _tokens(name)
+    words = tokens(name)
     whole = bool((known == np.floor(known)).all())
     rules = (
         (re.fullmatch(r"unnamed(: ?\d+)?", name, re.IGNORECASE), "no name"),
-        (tokens & _TIMES and (_rises(known) or _since_1970(known)), "a time"),
-        (tokens & _IDS and whole and len(np.unique(known)) == len(known), "an id"),
+        (words & TIMES and (_rises(known) or _since_1970(known)), "a time"),
+        (words & _IDS and whole and len(np.unique(known)) >= _NEARLY_ALL * len(known), "an id"),
         (name.lower() in _GROUPS and whole, "a group"),
-        (whole and _even(at, known), "it counts the rows"),
+        (whole and _even(np.flatnonzero(is_known), known), "it counts the rows"),
     )
     return next((reason for holds, reason in rules if holds), None)
 
 
-def _tokens(name: str) -> set[str]:
+def tokens(name: str) -> set[str]:
     return set(re.split(r"[\W_]+", name.lower()))
 
 
 def _rises(known: Column) -> bool:
     steps = np.diff(known)
-    return bool((steps >= 0).all()) and bool(steps.any())
+    return bool((steps >= 0).sum() >= _NEARLY_ALL * len(steps)) and bool(steps.any())
 
 
 def _even(at: NDArray[np.intp], known: Column) -> bool:
     """True where the values rise by the same step from row to row, whichever rows hold one."""
-    if len(known) < 3 or known[-1] <= known[0]:
+    if len(known) < 3:
         return False
-    step = (known[-1] - known[0]) / (at[-1] - at[0])
-    return bool((known - known[0] == step * (at - at[0])).all())
+    steps = np.diff(known) / np.diff(at)
+    usual = np.median(steps)
+    return bool(usual > 0) and bool((steps == usual).sum() >= _NEARLY_ALL * len(steps))
 
 
 def _since_1970(known: Column) -> bool:
-    return any(bool(((known >= low) & (known <= high)).all()) for low, high in _EPOCHS)
+    return any(bool(((known >= low) & (known <= high)).mean() >= _NEARLY_ALL) for low, high in _EPOCHS)

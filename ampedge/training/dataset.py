@@ -18,6 +18,7 @@ from ampedge.settings import TagSection
 from ampedge.table import Table, Texts, fault, number
 from ampedge.training.classes import check_sizes, labels
 from ampedge.training.columns import measurements
+from ampedge.training.inspection.poison import Poison, poison
 from ampedge.training.settings import TableSettings
 
 Flags = NDArray[np.bool_]
@@ -66,7 +67,7 @@ def dataset(table: Table, settings: TableSettings, datamap: DataMap | None = Non
     )
     found, notes = labels(table, settings.label)
     if datamap is not None:
-        settings = _with_tags(table, settings, datamap)
+        settings = with_tags(table, settings, datamap)
     names, more = measurements(table, settings)
     if datamap is None:
         datamap = _laid_out(table, names)
@@ -82,13 +83,22 @@ def dataset(table: Table, settings: TableSettings, datamap: DataMap | None = Non
         if not good.any():
             raise faults.error(f"All {len(table)} rows have a bad cell. ")
         values, found, groups = values[good], found[good], groups[good] if groups is not None else None
+    rows = np.flatnonzero(~faults.rows)
+    believed = [tag.name for tag in datamap.tags if tag.valid is not None]
+    spoiling = poison(values, found.codes, datamap.names, believed)
+    if spoiling:
+        if not settings.drop_bad_rows:
+            raise _spoiled(table, spoiling[0], rows, values[:, datamap.names.index(spoiling[0].column)])
+        good = ~np.logical_or.reduce([one.rows for one in spoiling])
+        more.append(_dropped(spoiling, int((~good).sum()), len(good)))
+        values, found, groups = values[good], found[good], groups[good] if groups is not None else None
     counts = found.counts()
     notes = [
         *table.notes,
         *table.other_units({tag.name: tag.unit for tag in datamap.tags}),
         *notes,
-        *more,
         *faults.notes(),
+        *more,
         *check_sizes(table, settings.label, counts),
     ]
     classes = tuple(sorted(counts))
@@ -96,7 +106,26 @@ def dataset(table: Table, settings: TableSettings, datamap: DataMap | None = Non
     return Dataset(table.path, datamap, values, classes, places[found.codes], groups, good, tuple(notes), chosen_by)
 
 
-def _with_tags(table: Table, settings: TableSettings, datamap: DataMap) -> TableSettings:
+def _spoiled(table: Table, found: Poison, rows: NDArray[np.intp], column: Matrix) -> DataError:
+    """The error of wild values that would spoil the scaling; `rows` are the places of the rows in the table."""
+    at = int(found.rows.argmax())
+    more = int(found.rows.sum()) - 1
+    also = f" So {'is' if more == 1 else 'are'} {more} more." if more else ""
+    return DataError(
+        f"{table.path}, line {table.line(int(rows[at]))}, column {found.column!r}: {column[at]:g} is far from all "
+        f"others, which go from {found.low:g} to {found.high:g}.{also} "
+        f"That widens the standard deviation {found.by:.3g} times, and the network would hardly see the rest.",
+        "Mend the table, leave such rows out with --drop-bad-rows, or, where such values are real, state "
+        "`valid = [low, high]` of the tag in the config. `ampedge inspect` shows all of them.",
+    )
+
+
+def _dropped(found: Sequence[Poison], dropped: int, rows: int) -> str:
+    by_column = ", ".join(f"{one.column} {int(one.rows.sum())}" for one in found)
+    return f"{dropped} of {rows} rows dropped for a value that is far from all others: {by_column}."
+
+
+def with_tags(table: Table, settings: TableSettings, datamap: DataMap) -> TableSettings:
     """The settings with the tags as features; raises an error where they disagree with options or table."""
     wanted = settings.features if settings.features is not None else datamap.names
     differing = sorted({*wanted} ^ {*datamap.names}) or sorted({*settings.drop} & {*datamap.names})

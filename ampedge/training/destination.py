@@ -9,11 +9,14 @@ from ampedge.files import replaced_directory, replaced_file
 
 
 @contextmanager
-def new_file(path: Path) -> Iterator[Path]:
-    """A temporary path to write to, which becomes `path` if all goes well; an older file stays until then."""
+def new_file(path: Path, *, option: str = "--out") -> Iterator[Path]:
+    """A temporary path to write to, which becomes `path` if all goes well; an older file stays until then.
+
+    `option` is the one that names the file.
+    """
     if path.is_dir():
-        raise UsageError(f"{path} is a directory.", f"Give a file with --out, such as {path / 'NAME'}{path.suffix}.")
-    with _writable(path), replaced_file(path) as made:
+        raise UsageError(f"{path} is a directory.", f"Give a file with {option}, such as {path / 'NAME'}{path.suffix}.")
+    with _writable(path, option), replaced_file(path) as made:
         yield made
 
 
@@ -36,10 +39,10 @@ def new_directory(path: Path, contents: Collection[str]) -> Iterator[Path]:
 
 
 @contextmanager
-def _writable(path: Path) -> Iterator[None]:
+def _writable(path: Path, option: str = "--out") -> Iterator[None]:
     try:
         yield
     except OSError as error:
         raise UsageError(
-            f"{path} cannot be written: {error.strerror or error}.", "Choose another place with --out."
+            f"{path} cannot be written: {error.strerror or error}.", f"Choose another place with {option}."
         ) from error

@@ -15,10 +15,10 @@ from ampedge.model.bundle import Bundle, check_destination, save_bundle
 from ampedge.model.verdict import verdict
 from ampedge.table import read_table
 from ampedge.training.baselines import baselines
-from ampedge.training.checks import check
 from ampedge.training.contents import Training, files, manifest
 from ampedge.training.dataset import Dataset, dataset
 from ampedge.training.fit import Epoch, Part, start
+from ampedge.training.inspection.checks import check
 from ampedge.training.labels import folded
 from ampedge.training.libraries import TRAINING, need_libraries
 from ampedge.training.metrics import scores

@@ -1,7 +1,6 @@
 """What a person would want to know about the rows before believing a model that was trained on them."""
 
 from collections.abc import Sequence
-from itertools import combinations
 
 import numpy as np
 
@@ -9,16 +8,15 @@ from ampedge.errors import DataError
 from ampedge.model.network import Matrix
 from ampedge.training.columns import Column
 from ampedge.training.dataset import Dataset
+from ampedge.training.inspection import repeats
+from ampedge.training.inspection.constant import is_constant
+from ampedge.training.inspection.telling import ROWS, separates, stands_for_label
+from ampedge.training.inspection.wild import LARGEST
 from ampedge.training.registers import through_registers
 
-_VALUES_PER_CLASS = 3
-_SEPARATES = 0.999
-_WILD = 3.0
-_CENTRE = (0.005, 0.995)
 _COARSE = 0.05
 _SAMPLE_ROWS = 500
-_SMALLEST, _LARGEST = 1e-100, 1e100
-"""Beyond these the squares in a standard deviation leave the numbers of a computer."""
+_SMALLEST = 1e-100
 
 
 def check(data: Dataset, named: Sequence[str]) -> list[str]:
@@ -32,11 +30,11 @@ def check(data: Dataset, named: Sequence[str]) -> list[str]:
         _refuse_constant(data, name, column)
         _refuse_extreme(data, name, column)
         notes += _given_away(data, name, column, is_named=name in named)
-    return [*notes, *_wild(data), *_coarse(data), *_duplicates(data)]
+    return [*notes, *_coarse(data), *_duplicates(data)]
 
 
 def _refuse_constant(data: Dataset, name: str, column: Column) -> None:
-    if (column == column[0]).all():
+    if is_constant(column):
         raise DataError(
             f"{data.path}: the column {name!r} is {column[0]:g} in every row, so it tells nothing.",
             f"{data.without(name)}.",
@@ -44,7 +42,7 @@ def _refuse_constant(data: Dataset, name: str, column: Column) -> None:
 
 
 def _refuse_extreme(data: Dataset, name: str, column: Column) -> None:
-    if np.abs(column).max() > _LARGEST or np.ptp(column) < _SMALLEST:
+    if np.abs(column).max() > LARGEST or np.ptp(column) < _SMALLEST:
         raise DataError(
             f"{data.path}: the column {name!r} goes from {column.min():g} to {column.max():g}, which cannot be "
             "computed with.",
@@ -53,53 +51,22 @@ def _refuse_extreme(data: Dataset, name: str, column: Column) -> None:
 
 
 def _given_away(data: Dataset, name: str, column: Column, *, is_named: bool) -> list[str]:
-    values, places = np.unique(column, return_inverse=True)
-    few = len(values) <= _VALUES_PER_CLASS * len(data.classes)
-    pairs = np.unique(np.column_stack([places, data.targets]), axis=0)
-    if few and len(pairs) == len(values):
-        problem = f"the column {name!r} gives the label away: each of its {len(values)} values has just one label"
+    code = stands_for_label(column, data.targets)
+    if code is not None and code.is_exact:
+        problem = f"the column {name!r} gives the label away: each of its {code.values} values has just one label"
         if not is_named:
             raise DataError(
                 f"{data.path}: {problem}.",
                 f"{data.without(name)}, or, if it is a measurement that a live device has, name it in --features.",
             )
         return [f"Warning: {problem}."]
-    if _separates(data, column):
+    every = slice(None, None, 1 + len(column) // ROWS)
+    if code is not None or separates(column[every], data.targets[every]):
         return [
             f"Warning: {name!r} alone tells all classes apart. "
             "Is it known before the label is, on the live device, too?"
         ]
     return []
-
-
-def _separates(data: Dataset, column: Column) -> bool:
-    """True where thresholds on one column split every pair of classes nearly perfectly."""
-    from sklearn.metrics import roc_auc_score
-
-    for first, second in combinations(range(len(data.classes)), 2):
-        pair = (data.targets == first) | (data.targets == second)
-        area = roc_auc_score(data.targets[pair] == first, column[pair])
-        if max(area, 1 - area) <= _SEPARATES:
-            return False
-    return True
-
-
-def _wild(data: Dataset) -> list[str]:
-    """A warning where a few values widen a column's scale so far that the others shrink to nothing."""
-    found = []
-    for name, column in zip(data.features, data.values.T, strict=True):
-        low, high = np.quantile(column, _CENTRE)
-        centre = column[(column >= low) & (column <= high)]
-        if column.std() > _WILD * centre.std() > 0:
-            found.append(
-                f"{name!r} goes from {column.min():g} to {column.max():g}, 99 % of it from {low:g} to {high:g}"
-            )
-    if not found:
-        return []
-    return [
-        f"Warning: wild values: {'; '.join(found)}. If they are faults of the sensor, they spoil the model: state "
-        "what is possible as `valid = [low, high]` of the tag in the config."
-    ]
 
 
 def _coarse(data: Dataset) -> list[str]:
@@ -116,11 +83,9 @@ def _coarse(data: Dataset) -> list[str]:
 
 
 def _duplicates(data: Dataset) -> list[str]:
-    rows = np.column_stack([data.values, data.targets])
-    repeated = len(rows) - len(np.unique(rows, axis=0))
+    rows = len(data.values)
+    repeated = int(repeats.repeated(repeats.row_hashes([*data.values.T, data.targets])).sum())
     if not repeated:
         return []
     verb = "repeats" if repeated == 1 else "repeat"
-    return [
-        f"{repeated} of {len(rows)} rows {verb} another in every value; copies may stand on both sides of the split."
-    ]
+    return [f"{repeated} of {rows} rows {verb} another in every value; copies may stand on both sides of the split."]

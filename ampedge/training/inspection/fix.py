@@ -1,0 +1,175 @@
+"""A cleaned copy of a table, and the list of every change, line by line.
+
+No value is invented: a row with a cell that cannot be believed is left out, a label is written as its commonest
+spelling, all other cells stay as they were written.  What a person must decide is left alone: stretches that stand
+still, the order of the rows, gaps.
+"""
+
+import csv
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ampedge.errors import DataError, UsageError
+from ampedge.formulas import escaped
+from ampedge.table import Row, fault
+from ampedge.training.destination import new_file
+from ampedge.training.inspection.examination import Drop
+from ampedge.training.inspection.inspect import Inspection
+
+HEADER = ("line", "column", "was", "now", "why")
+_OPTION = "--fix"
+_STRIPPED = "spaces around the name"
+_SPELLING = "the commonest spelling"
+_FORMULA = "a spreadsheet would compute it"
+
+
+@dataclass(frozen=True, slots=True)
+class Fixed:
+    """What was written: the copy with so many `rows`, and the list of its changes, counted by their reason."""
+
+    path: Path
+    changes_path: Path
+    rows: int
+    changes: dict[str, int]
+
+    def document(self) -> dict[str, Any]:
+        """As JSON has it."""
+        return {
+            "path": str(self.path),
+            "changes_path": str(self.changes_path),
+            "rows": self.rows,
+            "changes": self.changes,
+        }
+
+
+def write_fixed(inspection: Inspection, out: Path, told: Callable[[int, int], None] = lambda *_: None) -> Fixed:
+    """Write the cleaned copy to `out` and its changes beside it; `told` hears how many rows of how many are done.
+
+    Raises UsageError where `out` is the table itself, DataError where no row would be left.
+    """
+    table = inspection.sheet.table
+    changes_path = out.with_name(f"{out.stem}.changes.csv")
+    for path in (out, changes_path):
+        if path.exists() and path.samefile(table.path):
+            raise UsageError(f"--fix {out} would overwrite the table itself.", "Give the copy another name.")
+    if inspection.dropped_in.all():
+        raise DataError(
+            f"{table.path}: no row would be left in a cleaned copy; nothing was written.",
+            "Look at the findings: a column that is bad in every row can be left out with --drop.",
+        )
+    with ExitStack() as stack:
+        made, made_changes = (stack.enter_context(new_file(path, option=_OPTION)) for path in (out, changes_path))
+        copy = csv.writer(stack.enter_context(_open(made)), delimiter=table.sep, lineterminator="\n")
+        changes = _Changes(csv.writer(stack.enter_context(_open(made_changes)), lineterminator="\n"))
+        copy.writerow(_header(inspection, changes))
+        rows = _write_rows(inspection, copy, changes, told)
+    return Fixed(out, changes_path, rows, dict(changes.counts))
+
+
+class _Changes:
+    """The list while it is written."""
+
+    def __init__(self, writer: Any) -> None:
+        self._writer = writer
+        self.counts: Counter[str] = Counter()
+        writer.writerow(HEADER)
+
+    def add(self, line: int, column: str, was: str, now: str, why: str, *, kind: str) -> None:
+        """One change; `kind` is what it is counted as."""
+        self._writer.writerow([line, *map(escaped, (column, was, now, why))])
+        self.counts[kind] += 1
+
+
+def _open(path: Path) -> Any:
+    return path.open("w", encoding="utf-8", newline="")
+
+
+def _header(inspection: Inspection, changes: _Changes) -> list[str]:
+    line, cells = inspection.sheet.table.header
+    names = [cell.strip() for cell in cells][: len(inspection.sheet.table.columns)]
+    for cell, name in zip(cells, names, strict=False):
+        if cell != name:
+            changes.add(line, name, cell, name, _STRIPPED, kind="names stripped")
+    return [escaped(name) for name in names]
+
+
+def _left_out(inspection: Inspection) -> Iterator[tuple[int, str]]:
+    """(line, why) of the lines that are no rows of the table, in order."""
+    left_out = inspection.sheet.table.left_out
+    found = []
+    for lines, why in (
+        (left_out.ragged, "row left out: too few or too many fields"),
+        (left_out.repeated, "left out: the header once more"),
+        (left_out.comments, "left out: a comment"),
+        (left_out.blank, "left out: a blank line"),
+    ):
+        found += [(line, why) for line in lines]
+        if lines.total > len(lines):
+            found.append((lines[-1], f"{why} (and {lines.total - len(lines)} more further down)"))
+    return iter(sorted(found))
+
+
+def _write_rows(inspection: Inspection, copy: Any, changes: _Changes, told: Callable[[int, int], None]) -> int:
+    sheet = inspection.sheet
+    label = sheet.table.column(sheet.label)
+    reasons, lines = _reasons(inspection), _left_out(inspection)
+    row, drop = next(reasons, (-1, None))
+    line, why = next(lines, (0, ""))
+    written = 0
+    for place, one in enumerate(sheet.table.rows()):
+        if place % 4096 == 0:
+            told(place, len(sheet))
+        while why and line < one.line:
+            changes.add(line, "", "", "", why, kind=why)
+            line, why = next(lines, (0, ""))
+        while row == place and drop is not None:
+            _note(sheet.table.columns, one, drop, changes)
+            row, drop = next(reasons, (-1, None))
+        if inspection.dropped_in[place]:
+            continue
+        cells = list(one.cells)
+        name = sheet.names[cells[label]]
+        if name != cells[label]:
+            changes.add(one.line, sheet.label, cells[label], name, _SPELLING, kind="labels respelled")
+            cells[label] = name
+        safe = [escaped(cell) for cell in cells]
+        for column, cell, made in zip(sheet.table.columns, cells, safe, strict=True):
+            if cell != made:
+                changes.add(one.line, column, cell, made, _FORMULA, kind="formulas made text")
+        copy.writerow(safe)
+        written += 1
+    while why:
+        changes.add(line, "", "", "", why, kind=why)
+        line, why = next(lines, (0, ""))
+    return written
+
+
+def _note(columns: tuple[str, ...], row: Row, drop: Drop, changes: _Changes) -> None:
+    was = "" if drop.column is None else row.cells[columns.index(drop.column)]
+    changes.add(
+        row.line,
+        drop.column or "",
+        was,
+        "",
+        f"row left out: {drop.why or fault(was)}",
+        kind=f"rows left out: {drop.step.name.lower()}",
+    )
+
+
+def _reasons(inspection: Inspection) -> Iterator[tuple[int, Drop]]:
+    """(row, why it is left out) in the order of the rows; of several steps the first one counts."""
+    drops = inspection.drops
+    if not drops:
+        return
+    rows = np.concatenate([drop.rows for drop in drops])
+    which = np.repeat(np.arange(len(drops)), [len(drop.rows) for drop in drops])
+    is_first = inspection.dropped_in[rows] == np.array([drop.step for drop in drops])[which]
+    rows, which = rows[is_first], which[is_first]
+    for at in np.argsort(rows, kind="stable").tolist():
+        yield int(rows[at]), drops[which[at]]

@@ -1,0 +1,510 @@
+"""What an inspection finds in a table, what it leaves alone, and the copy that it cleans."""
+
+import csv
+import json
+import re
+from collections import Counter
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import Result
+from typer.testing import CliRunner
+
+from ampedge.cli.app import app
+from ampedge.errors import UsageError
+from ampedge.samples import DATA, shipped
+from ampedge.table import read_table
+from ampedge.training.dataset import dataset
+from ampedge.training.inspection.checks import check
+from ampedge.training.inspection.finding import Kind, Severity
+from ampedge.training.inspection.fix import write_fixed
+from ampedge.training.inspection.frozen import frozen
+from ampedge.training.inspection.inspect import Inspection, inspect
+from ampedge.training.inspection.labels import is_slip
+from ampedge.training.inspection.repeats import contradictory, repeated, row_hashes
+from ampedge.training.inspection.telling import same_in_all, separates, stands_for_label
+from ampedge.training.inspection.times import format_of, order, seconds
+from ampedge.training.inspection.wild import wild
+from ampedge.training.settings import TableSettings
+from tests.support.bases import drawn_base
+from tests.support.cli import run_cli
+from tests.support.planted import inspected, planted_and_reported
+from tests.support.planter import PLANTERS, Base, plant
+from tests.support.training import real_data, write_wine
+
+TABLES = 200
+DIALECTS = ((",", "."), (";", ","), ("\t", "."), ("|", ","))
+NOISE = np.random.RandomState(0).normal(50, 5, 400)
+CLASSES = np.random.RandomState(1).randint(0, 3, 400)
+ONCE = np.ones(400, bool)
+
+
+# Planted tables
+
+
+@pytest.mark.parametrize("part", range(4))
+def test_every_planted_defect_is_found_and_nothing_else(tmp_path: Path, part: int) -> None:
+    planted: Counter[str] = Counter()
+    for seed in range(SEEDS + part, SEEDS + TABLES, 4):
+        sep, decimal = DIALECTS[part]
+        draw = np.random.default_rng(seed)
+        kinds = None if seed % 3 == 0 else [*draw.choice([*PLANTERS], int(draw.integers(1, 6)), replace=False)]
+        base = drawn_base(seed, most_rows=200)
+        made, missed, extra = planted_and_reported(tmp_path, base, seed, sep=sep, decimal=decimal, kinds=kinds)
+        assert not missed, f"seed {seed}"
+        assert not extra, f"seed {seed}"
+        planted.update(defect.kind for defect in made.truth)
+    assert {*planted} == {*PLANTERS}
+
+
+SEEDS = 5000
+"""These tables hold no column that is at the edge of what a test of chance can tell."""
+
+
+def test_the_planter_plants_the_same_with_the_same_seed() -> None:
+    base = drawn_base(3, most_rows=200)
+    assert plant(base, 5) == plant(base, 5)
+    assert plant(base, 5).text != plant(base, 6).text
+
+
+@pytest.mark.parametrize("table", ["hydraulic_pump_leak_8.csv", "occupancy.csv"])
+def test_defects_are_found_in_real_measurements(tmp_path: Path, table: str) -> None:
+    with real_data(table).open(newline="", encoding="utf-8") as file:
+        head, *rows = csv.reader(file)
+    _, missed, extra = planted_and_reported(tmp_path, Base(tuple(head), rows[:2500]), 7)
+    assert (missed, extra) == (set(), set())
+
+
+@pytest.mark.parametrize(
+    ("table", "found"),
+    [
+        ("hydraulic_pump_leak_8.csv", set()),
+        ("occupancy.csv", {Kind.DUPLICATES}),
+        ("skab_pump_8class.csv", {Kind.DUPLICATES, Kind.CONTRADICTORY, Kind.CLASS_BALANCE}),
+        ("ai4i2020_5class.csv", {Kind.CLASS_BALANCE}),
+    ],
+)
+def test_real_measurements_are_not_accused(table: str, found: set[Kind]) -> None:
+    inspection = inspect(read_table(real_data(table)), TableSettings())
+    assert {finding.kind for finding in inspection.findings} == found
+    assert not inspection.counts()[Severity.ERROR]
+
+
+def test_what_the_project_ships_is_not_accused(tmp_path: Path) -> None:
+    wine = write_wine(tmp_path / "wine.csv")
+    for path in (shipped(DATA), wine):
+        assert inspect(read_table(path), TableSettings()).findings == []
+
+
+# A spreadsheet's export
+
+
+MESSY = {
+    "empty": "missing_values",
+    "text_na": "missing_values",
+    "text_dashes": "missing_values",
+    "excel_error": "missing_values",
+    "label_missing": "missing_values",
+    "label_spelling": "label_spellings",
+    "duplicate_row": "duplicate_rows",
+    "repeated_header": "repeated_headers",
+    "header_case": "file",
+    "header_trailing_space": "file",
+    "header_leading_space": "file",
+    "blank_line": "file",
+    "comment_line": "file",
+}
+
+
+def test_all_that_is_wrong_with_a_spreadsheets_export_is_found(tmp_path: Path) -> None:
+    path = real_data("messy_a_excel_de.csv")
+    found = inspect(read_table(path, drop_bad_rows=True), TableSettings())
+    lines: dict[tuple[str, str | None], set[int]] = {}
+    for finding in found.findings:
+        column = finding.column and finding.column.lower()
+        lines.setdefault((finding.kind.value, column), set()).update(finding.lines)
+    planted: dict[tuple[str, str | None], set[int]] = {}
+    with path.with_suffix(".truth.csv").open(newline="", encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            kind = MESSY[row["kind"]]
+            column = None if kind in ("file", "duplicate_rows", "repeated_headers") else row["column"]
+            planted.setdefault((kind, column), set()).add(int(row["line"]))
+    assert lines == planted
+
+    assert [rows for _, rows in found.steps] == [2285, 2275, 2125, 2045]
+    fixed = write_fixed(found, tmp_path / "fixed.csv")
+    assert fixed.rows == 2045
+    assert fixed.changes["rows left out: cells"] == 150
+    table = read_table(fixed.path)
+    assert {one.kind for one in inspect(table, TableSettings()).findings} == {Kind.FILE}  # names with capitals
+    data = dataset(table, TableSettings(label="Status"))
+    assert (len(data.values), check(data, ())) == (2045, [])
+
+
+# Wild values
+
+
+def test_a_value_far_from_all_others_is_a_spike_and_a_mark_in_its_place_a_sentinel() -> None:
+    values = NOISE.copy()
+    values[[7, 100, 250]] = (500, -300, 130)
+    values[[3, 90]] = -999
+    values[200] = 0
+    found = wild(values, CLASSES, ONCE)
+    assert np.flatnonzero(found.spikes).tolist() == [7, 100, 250]
+    assert np.flatnonzero(found.sentinels).tolist() == [3, 90, 200]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        NOISE,
+        np.random.RandomState(2).lognormal(0, 1, 400),
+        np.random.RandomState(3).standard_t(3, 400),
+        np.random.RandomState(4).exponential(1, 400) * (NOISE > 50),
+        np.where(NOISE > 60, 1.0, 0.0),
+        np.random.RandomState(5).poisson(2, 400).astype(float),
+    ],
+)
+def test_a_tail_is_no_spike(values: np.ndarray) -> None:
+    assert not wild(values, CLASSES, ONCE).any.any()
+
+
+def test_what_a_rare_class_looks_like_is_no_spike() -> None:
+    values, targets = NOISE.copy(), CLASSES.copy()
+    values[10:16], targets[10:16] = 400 + np.arange(6), 3
+    assert not wild(values, targets, ONCE).any.any()
+    scattered = np.array([5, 60, 120, 200, 280, 350])
+    values[10:16], values[scattered] = NOISE[10:16], 400 + np.arange(6)
+    assert np.flatnonzero(wild(values, targets, ONCE).spikes).tolist() == scattered.tolist()
+
+
+def test_an_excursion_that_lasts_is_no_spike() -> None:
+    values = NOISE.copy()
+    values[100:108] = np.linspace(300, 330, 8)
+    assert not wild(values, CLASSES, ONCE).any.any()
+
+
+# Frozen stretches
+
+
+def test_a_stretch_is_judged_against_the_habit_of_its_column() -> None:
+    fine = NOISE.copy()
+    fine[50:70] = fine[50]
+    assert [(rows[0], rows[-1]) for rows in frozen(fine)] == [(50, 69)]
+    slow = np.repeat(np.round(NOISE[:80]), 5)
+    assert frozen(slow) == []
+    slow[100:240] = slow[100]
+    assert [len(rows) for rows in frozen(slow)] == [140]
+    nights = np.concatenate([np.append(np.zeros(40), NOISE[at : at + 40]) for at in range(0, 400, 40)])
+    assert frozen(nights) == []
+
+
+# Times
+
+
+def times(*values: float) -> tuple[list[int], list[int]]:
+    """(rows out of order, rows before which others are missing) of times in consecutive lines."""
+    found = order(np.array(values, float), np.arange(len(values)) + 2, np.ones(len(values), bool))
+    return found.disorder.tolist(), found.gaps.tolist()
+
+
+@pytest.mark.parametrize(
+    ("values", "disorder", "gaps"),
+    [
+        (range(20), [], []),
+        ([*range(10), *range(15, 25)], [], [10]),
+        ([0, 1, 2, 7, 4, 5, 6, 3, 8, 9, 10, 11], [3, 7], []),
+        ([0, 1, 2, 3, 4, 6, 5, 7, 8, 9, 10, 11], [5, 6], []),
+        ([0, 1, 2, 8, 3, 4, 5, 6, 7, 9, 10, 11], [3], []),
+        ([*range(12)] * 3, [], []),
+        ([0, 1.1, 1.9, 3.2, 4, 4.8, 6.1, 7, 8.2, 9, 9.9, 11], [], []),
+    ],
+)
+def test_rows_out_of_order_and_gaps(values: list[float], disorder: list[int], gaps: list[int]) -> None:
+    assert times(*values) == (disorder, gaps)
+
+
+def test_a_line_that_was_skipped_is_no_gap() -> None:
+    found = order(np.array([0, 1, 2, 4, 5, 6.0]), np.array([2, 3, 4, 6, 7, 8]), np.ones(6, bool))
+    assert len(found.gaps) == 0
+
+
+def test_rows_in_no_order_of_time_are_not_listed() -> None:
+    found = order(np.random.RandomState(0).permutation(100).astype(float), np.arange(100), np.ones(100, bool))
+    assert found.unsorted
+    assert len(found.disorder) == 0
+
+
+@pytest.mark.parametrize(
+    ("texts", "first"),
+    [
+        (["2026-01-02T03:04:05", "2026-01-02 03:04:06"], 1767323045),
+        (["02.01.2026 03:04:05", "13.01.2026 00:00:00"], 1767323045),
+        (["03:04:05", "03:04:06"], None),
+    ],
+)
+def test_formats_of_times(texts: list[str], first: int | None) -> None:
+    form = format_of(texts)
+    assert form is not None
+    found = seconds([*texts, "never"], form)
+    assert np.isnan(found[-1])
+    assert found[1] > found[0]
+    assert first is None or found[0] == first
+    assert format_of(["good", "worn"]) is None
+
+
+# Rows and labels
+
+
+def test_copies_and_contradictions() -> None:
+    values, label = np.array([1.5, 2.0, 1.5, 2.0, -0.0, 0.0]), np.array([0, 0, 0, 1, 1, 1])
+    hashes = row_hashes([values])
+    assert repeated(row_hashes([values, label])).tolist() == [False, False, True, False, False, True]
+    assert contradictory(hashes, label).tolist() == [False, True, False, True, False, False]
+    assert not contradictory(hashes, np.where(label, -1, 0)).any()
+
+
+@pytest.mark.parametrize("rare", ["helathy", "heathy", "healthhy", "hea-lthy", "heelthy", "Heal thy"])
+def test_a_slip_of_the_hand(rare: str) -> None:
+    assert is_slip(rare.lower(), "healthy")
+
+
+@pytest.mark.parametrize(
+    ("rare", "common"),
+    [
+        ("fault_a", "fault_b"),
+        ("pump a off", "pump b off"),
+        ("stage1", "stage2"),
+        ("atypical", "typical"),
+        ("on", "off"),
+    ],
+)
+def test_no_slip_of_the_hand(rare: str, common: str) -> None:
+    assert not is_slip(rare, common)
+
+
+def test_what_a_column_tells_of_the_label() -> None:
+    apart = CLASSES * 100 + NOISE / 10
+    code = stands_for_label(CLASSES * 3.0, CLASSES)
+    assert code is not None and code.is_exact
+    assert stands_for_label(apart, CLASSES) is None
+    assert separates(apart, CLASSES)
+    assert not separates(NOISE, CLASSES)
+    assert same_in_all(NOISE, CLASSES)
+    assert not same_in_all(NOISE + CLASSES * 5, CLASSES)
+    assert not same_in_all(np.where(CLASSES == 1, 50 + 3 * (NOISE - 50), NOISE), CLASSES), "wider in one class"
+
+
+# The command
+
+
+ROWS = 60
+HEAD = ["speed", "torque", "rig", "logged", "status"]
+
+
+def cells() -> list[list[str]]:
+    draw = np.random.RandomState(0)
+    return [
+        [f"{draw.normal(100, 5):.3f}", f"{draw.normal(8, 1):.3f}", "ab"[at % 2], f"{at}", ["good", "worn"][at // 3 % 2]]
+        for at in range(ROWS)
+    ]
+
+
+def write(path: Path, rows: list[list[str]], head: list[str] = HEAD) -> Path:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([head, *rows])
+    return path
+
+
+def invoke(folder: Path, *arguments: object) -> Result:
+    nothing = folder / "ampedge.toml"
+    nothing.touch()
+    given = () if "--config" in arguments else ("--config", nothing)
+    return CliRunner().invoke(app, ["inspect", *map(str, (*arguments, *given))], env={"COLUMNS": "120"})
+
+
+def document(folder: Path, *arguments: object) -> dict[str, object]:
+    done = invoke(folder, *arguments, "--json")
+    assert done.exit_code == 0, done.output
+    return json.loads(done.stdout)
+
+
+def kinds(found: dict[str, object]) -> set[tuple[str, str | None]]:
+    return {(one["kind"], one["column"]) for one in found["findings"]}  # type: ignore[attr-defined]
+
+
+def test_each_option_shows(tmp_path: Path) -> None:
+    rows = cells()
+    rows[4][0], rows[9][1] = "n/a", "abc"
+    path = write(tmp_path / "data.csv", rows)
+    whole = document(tmp_path, path)
+    assert kinds(whole) >= {("missing_values", "speed"), ("unreadable_cells", "torque")}
+    assert whole["classes"] == {"good": 30, "worn": 30}
+    assert whole["features"] == ["speed", "torque"]
+    assert whole["left_out"] == {"rig": "text", "logged": "it counts the rows"}
+    assert document(tmp_path, path, "--features", "torque")["features"] == ["torque"]
+    assert document(tmp_path, path, "--drop", "torque")["features"] == ["speed"]
+    assert document(tmp_path, path, "--label", "rig")["classes"] == {"a": 30, "b": 30}
+    rows[11][2], rows[30][3] = "", "99"
+    write(path, rows)
+    [missing] = [one for one in document(tmp_path, path, "--group", "rig")["findings"] if one["column"] == "rig"]
+    assert (missing["severity"], missing["lines"]) == ("error", [13])
+    assert ("time_disorder", "logged") in kinds(document(tmp_path, path, "--time", "logged"))
+    config = tmp_path / "site.toml"
+    config.write_text(
+        '[[tags]]\nname = "speed"\naddress = 0\nvalid = [95, 105]\n[[tags]]\nname = "torque"\naddress = 2\n', "utf-8"
+    )
+    assert ("out_of_range", "speed") in kinds(document(tmp_path, path, "--config", config))
+    odd = tmp_path / "odd.csv"
+    odd.write_text(path.read_text("utf-8").replace(".", ";").replace(",", "!").replace(";", ","), "utf-8")
+    assert document(tmp_path, odd, "--sep", "!", "--decimal", ",")["features"] == ["speed", "torque"]
+
+
+def test_the_report_names_kind_column_lines_and_what_to_do(tmp_path: Path) -> None:
+    rows = cells()
+    for at in range(8):
+        rows[4 * at][0] = "n/a"
+    done = invoke(tmp_path, write(tmp_path / "data.csv", rows), "--strict")
+    assert done.exit_code == 1  # the runner's; the command line makes it 6, see below
+    assert "error    missing values" in done.stdout
+    assert "speed: 8 cells are empty or marked as missing. ('n/a') Lines 2, 6, 10, 14, 18 and 3 more." in done.stdout
+    assert "--drop-bad-rows" in done.stdout
+    assert re.search(r"60 data lines\n +60 after label repair\n +52 after dropping bad cells", done.stdout)
+
+
+def test_the_command_line_ends_with_its_exit_codes(tmp_path: Path) -> None:
+    rows = cells()
+    rows[4][0] = "n/a"
+    path = write(tmp_path / "data.csv", rows)
+    done = run_cli("inspect", path, "--strict", "--json", cwd=tmp_path)
+    assert done.returncode == 6
+    assert json.loads(done.stdout)["counts"]["error"] == 1
+    assert "1 finding of severity error" in done.stderr
+    missing = run_cli("inspect", tmp_path / "none.csv", cwd=tmp_path)
+    assert missing.returncode == 3
+
+
+# The cleaned copy
+
+
+def fixed(
+    folder: Path, rows: list[list[str]], head: list[str] = HEAD
+) -> tuple[Inspection, list[list[str]], list[list[str]]]:
+    """(the inspection, the rows of the copy, the changes)."""
+    path = write(folder / "data.csv", rows, head)
+    found = inspect(read_table(path, drop_bad_rows=True), TableSettings())
+    made = write_fixed(found, folder / "fixed.csv")
+    copy, changes = ([*csv.reader(one.read_text("utf-8").splitlines())] for one in (made.path, made.changes_path))
+    return found, copy, changes
+
+
+def test_the_copy_lists_every_change_by_its_line(tmp_path: Path) -> None:
+    rows = cells()
+    rows[1][0] = "--"
+    rows[2][4] = " Good"
+    rows[3][1] = "-999"
+    rows[5][2] = "=cmd|' /C calc'!A0"
+    rows[8][4] = ""
+    rows.insert(20, [*rows[10]])
+    rows.insert(30, [*rows[12][:4], "worn" if rows[12][4] == "good" else "good"])
+    rows.insert(40, ["1", "2"])
+    found, copy, changes = fixed(tmp_path, rows, [" speed", *HEAD[1:]])
+    assert changes == [
+        ["line", "column", "was", "now", "why"],
+        ["1", "speed", " speed", "speed", "spaces around the name"],
+        ["3", "speed", "'--", "", "row left out: '--' is not a number but the mark of a missing value"],
+        ["4", "status", " Good", "good", "the commonest spelling"],
+        ["5", "torque", "-999", "", "row left out: stands in place of a reading"],
+        ["7", "rig", "'=cmd|' /C calc'!A0", "''=cmd|' /C calc'!A0", "a spreadsheet would compute it"],
+        ["10", "status", "", "", "row left out: there is no label"],
+        ["14", "", "", "", "row left out: another row has the same values and another label"],
+        ["22", "", "", "", "row left out: repeats an earlier row"],
+        ["32", "", "", "", "row left out: another row has the same values and another label"],
+        ["42", "", "", "", "row left out: too few or too many fields"],
+    ]
+    gone = {1, 3, 8, 12, 20, 30, 40}
+    kept = [[*row] for at, row in enumerate(rows) if at not in gone]
+    kept[1][4], kept[3][2] = "good", "'=cmd|' /C calc'!A0"
+    assert copy == [HEAD, *kept]
+    assert found.steps[-1] == ("after dropping duplicates", len(kept))
+
+
+def test_the_copy_can_be_trained_on(tmp_path: Path) -> None:
+    wild_kinds = [kind for kind in PLANTERS if not kind.endswith(("column", "away", "classes", "balance", "range"))]
+    for seed in range(6):
+        base = drawn_base(seed, most_rows=200)
+        path, copy = tmp_path / "planted.csv", tmp_path / "copy.csv"
+        path.write_text(plant(base, seed, wild_kinds).text, "utf-8")
+        write_fixed(inspected(path, base), copy)
+        left = {one.kind for one in inspected(copy, base).findings if one.severity is not Severity.NOTE}
+        assert left <= {Kind.FROZEN, Kind.TIME_GAPS, Kind.TIME_DISORDER}, "a person must decide these"
+        check(dataset(read_table(copy), TableSettings()), ())
+
+
+def test_the_copy_takes_the_place_of_nothing_else(tmp_path: Path) -> None:
+    rows = cells()
+    path = write(tmp_path / "data.csv", rows)
+    link = tmp_path / "link.csv"
+    link.symlink_to(path)
+    before = path.read_bytes()
+    for out in (path, link):
+        done = invoke(tmp_path, path, "--fix", out)
+        assert isinstance(done.exception, UsageError)
+        assert "would overwrite the table itself" in done.exception.problem
+    assert path.read_bytes() == before
+    assert not list(tmp_path.glob("*.changes.csv"))
+    out = document(tmp_path, path, "--fix", tmp_path / "new.csv")["fixed"]
+    assert out == {
+        "path": str(tmp_path / "new.csv"),
+        "changes_path": str(tmp_path / "new.changes.csv"),
+        "rows": ROWS,
+        "changes": {},
+    }
+    assert (tmp_path / "new.csv").read_text("utf-8").splitlines() == path.read_text("utf-8").splitlines()
+
+
+# The page
+
+
+class _Tags(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: Counter[str] = Counter()
+        self.attributes: set[str] = set()
+        self.text = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.seen[tag] += 1
+        self.attributes |= {name for name, _ in attrs}
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def test_the_page_shows_all_and_runs_nothing(tmp_path: Path) -> None:
+    evil = '<script>alert("x")</script>'
+    rows = [[row[0], row[1], row[4].replace("worn", f"{evil}{row[4]}")] for row in cells()]
+    rows[4][0] = "<img src=x onerror=alert(1)>"
+    path = write(tmp_path / "data.csv", rows, [f"speed {evil}", "torque", "status"])
+    done = invoke(tmp_path, path, "--html", tmp_path / "page.html")
+    assert done.exit_code == 0, done.output
+    page = _Tags()
+    page.feed((tmp_path / "page.html").read_text("utf-8"))
+    assert not {"script", "img", "link", "iframe"} & {*page.seen}
+    assert not [name for name in page.attributes if name.startswith("on") or name in ("src", "href")]
+    assert page.seen["svg"] == 3  # two distributions, one of the correlations
+    assert evil in page.text
+    assert "unreadable cells" in page.text
+
+
+def test_the_page_holds_many_columns_and_classes(tmp_path: Path) -> None:
+    draw = np.random.RandomState(0)
+    names = [f"sensor_{at}" for at in range(50)]
+    rows = [[*(f"{value:.2f}" for value in draw.normal(size=50)), f"class {at % 20}"] for at in range(400)]
+    done = invoke(tmp_path, write(tmp_path / "data.csv", rows, [*names, "status"]), "--html", tmp_path / "page.html")
+    assert done.exit_code == 0, done.output
+    text = (tmp_path / "page.html").read_text("utf-8")
+    assert text.count("<figure>") == 50
+    assert "class 19: 20 rows" in text
