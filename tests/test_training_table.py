@@ -11,6 +11,7 @@ from ampedge.config import load_config
 from ampedge.datamap import DataMap, Tag
 from ampedge.errors import DataError, UsageError
 from ampedge.table import read_table
+from ampedge.training.classes import label_column
 from ampedge.training.contents import _table as held_out_csv
 from ampedge.training.dataset import Dataset, dataset
 from ampedge.training.inspection.checks import check
@@ -547,3 +548,13 @@ def test_lists_on_the_command_line() -> None:
     for wrong in ("", "a,,b", ","):
         with pytest.raises(UsageError, match="a name is empty"):
             parsed_names("--drop", wrong)
+
+
+def test_a_label_column_that_differs_in_case_only_is_the_one_that_is_meant(tmp_path: Path) -> None:
+    path = tmp_path / "data.csv"
+    path.write_text("x,Status\n1,a\n")
+    table = read_table(path)
+    assert label_column(table, "status") == "Status"
+    assert label_column(table, "state") == "state"
+    path.write_text("x,Status,STATUS\n1,a,b\n")
+    assert label_column(read_table(path), "status") == "status"

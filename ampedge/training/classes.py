@@ -16,6 +16,14 @@ _LONGEST = 64
 _SHOWN = 5
 
 
+def label_column(table: Table, wanted: str) -> str:
+    """The column of the labels; one that differs in case only is the one that is meant."""
+    if table.has(wanted):
+        return wanted
+    near = [name for name in table.columns if name.casefold() == wanted.casefold()]
+    return near[0] if len(near) == 1 else wanted
+
+
 def labels(table: Table, column: str) -> tuple[Texts, list[str]]:
     """(a label for each row, empty where there is none; notes on what was respelled).
 

@@ -15,6 +15,7 @@ from ampedge.model.bundle import Bundle, check_destination, save_bundle
 from ampedge.model.verdict import verdict
 from ampedge.table import read_table
 from ampedge.training.baselines import baselines
+from ampedge.training.classes import label_column
 from ampedge.training.contents import Training, files, manifest
 from ampedge.training.dataset import Dataset, dataset
 from ampedge.training.fit import Epoch, Part, start
@@ -105,6 +106,7 @@ def train(
     read = read_table(
         path, sep=table.sep, decimal=table.decimal, drop_bad_rows=table.drop_bad_rows, progress=watcher.read
     )
+    table = replace(table, label=label_column(read, table.label))
     data = dataset(read, table, config.datamap)
     del read
     normal_label = _normal_label(data, config.settings.decision.normal_label)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ampedge.datamap import DataMap
 from ampedge.modbus.codec import with_held_ends
 from ampedge.table import Table, Texts
-from ampedge.training.classes import class_names, label_texts, why_no_class
+from ampedge.training.classes import class_names, label_column, label_texts, why_no_class
 from ampedge.training.columns import TIMES, tokens, why_not
 from ampedge.training.dataset import with_tags
 from ampedge.training.inspection.finding import Numbers
@@ -87,7 +87,7 @@ class Sheet:
 
 def sheet_of(table: Table, settings: TableSettings, datamap: DataMap | None, time: str | None = None) -> Sheet:
     """Find out what each column is; raises DataError where label, group, time or a feature is not there."""
-    settings = replace(settings, label=_label(table, settings.label))
+    settings = replace(settings, label=label_column(table, settings.label))
     if datamap is not None:
         settings = with_tags(table, settings, datamap)
     label = table.columns[table.column(settings.label)] if table.has(settings.label) else settings.label
@@ -126,14 +126,6 @@ def sheet_of(table: Table, settings: TableSettings, datamap: DataMap | None, tim
         datamap=datamap,
         is_chosen=settings.features is not None,
     )
-
-
-def _label(table: Table, wanted: str) -> str:
-    """The column of the labels; one that differs in case only is the one that is meant."""
-    if table.has(wanted):
-        return wanted
-    near = [name for name in table.columns if name.casefold() == wanted.casefold()]
-    return near[0] if len(near) == 1 else wanted
 
 
 def _time(table: Table, left_out: Mapping[str, str], wanted: str | None) -> tuple[str | None, str | None]:
