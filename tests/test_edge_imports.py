@@ -64,7 +64,7 @@ def edge(tmp_path: Path) -> Iterator[Edge]:
     assert edge.asked == []
 
 
-@pytest.mark.parametrize("command", ["train", "evaluate"])
+@pytest.mark.parametrize("command", ["train", "evaluate", "inspect"])
 def test_the_commands_of_the_workstation_say_what_to_install(tmp_path: Path, command: str) -> None:
     edge = Edge(tmp_path)
     done = run_cli(command, shipped(DATA), cwd=tmp_path, env=edge.env)

@@ -393,6 +393,20 @@ def test_wild_values_are_refused_or_dropped(tmp_path: Path) -> None:
     data = made(path, drop_bad_rows=True)
     assert len(data.values) == ROWS - 2
     assert "2 of 60 rows dropped for a value that is far from all others: torque 2." in data.notes
+    assert data.kept is not None and np.flatnonzero(~data.kept).tolist() == [0, 40]
+
+
+def test_the_lines_of_wild_values_are_right_behind_rows_that_were_dropped(tmp_path: Path) -> None:
+    path = write(tmp_path, {**WILD, "speed": ["n/a", "n/a", *SPEED[2:]]})
+    data = made(path, drop_bad_rows=True)
+    assert data.kept is not None and np.flatnonzero(~data.kept).tolist() == [0, 1, 40]
+    assert len(data.values) == ROWS - 3
+    with pytest.raises(DataError, match="line 42, column 'torque'"):
+        made(write(tmp_path, {**COLUMNS, "torque": [*TORQUE[:40], "-999", *TORQUE[41:]]}))
+
+
+def test_wild_values_are_kept_for_what_fits_no_scaler(tmp_path: Path) -> None:
+    assert len(dataset(read_table(write(tmp_path, WILD)), TableSettings(), keep_wild=True).values) == ROWS
 
 
 def test_a_stated_range_is_believed(tmp_path: Path) -> None:

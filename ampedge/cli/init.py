@@ -49,7 +49,7 @@ def init(
         messages = Console(stderr=True, highlight=False, soft_wrap=True)
         with reading_bar(messages, table) as progress:
             whole = read_table(table, sep=sep, decimal=decimal, drop_bad_rows=drop_bad_rows, progress=progress)
-        data = dataset(whole, settings)
+        data = dataset(whole, settings, keep_wild=True)
         for note in data.notes:
             messages.print(note, markup=False)
         names = [data.classes[place] for place in data.targets]

@@ -16,7 +16,7 @@ from ampedge.datamap import DataMap
 from ampedge.table import read_table
 from ampedge.training.inspection.finding import Finding, Severity, listed
 from ampedge.training.inspection.fix import Fixed, write_fixed
-from ampedge.training.inspection.inspect import Inspection, inspect
+from ampedge.training.inspection.inspect import Inspection, inspect, need_libraries
 from ampedge.training.inspection.page import write_page
 from ampedge.training.settings import TableSettings
 
@@ -37,6 +37,7 @@ def run(
     as_json: bool,
 ) -> int:
     """Inspect a table, write what is asked for, print the report on stdout; gives the number of errors found."""
+    need_libraries()
     messages = Console(stderr=True, soft_wrap=True, highlight=False)
     with reading_bar(messages, path) as progress:
         table = read_table(path, sep=settings.sep, decimal=settings.decimal, drop_bad_rows=True, progress=progress)

@@ -57,10 +57,13 @@ class Dataset:
         return "Take it out of --features" if self.chosen_by == "features" else "Take its tag out of the config"
 
 
-def dataset(table: Table, settings: TableSettings, datamap: DataMap | None = None) -> Dataset:
+def dataset(
+    table: Table, settings: TableSettings, datamap: DataMap | None = None, *, keep_wild: bool = False
+) -> Dataset:
     """The rows of `table`; the features are the tags of `datamap` where it is given.
 
     Raises DataError at the first bad row, or with `drop_bad_rows` leaves such rows out and counts them.
+    Wild values make a row bad where they would spoil a scaler, unless `keep_wild`: for what fits none.
     """
     chosen_by: Literal["table", "features", "tags"] = (
         "tags" if datamap is not None else "table" if settings.features is None else "features"
@@ -83,15 +86,15 @@ def dataset(table: Table, settings: TableSettings, datamap: DataMap | None = Non
         if not good.any():
             raise faults.error(f"All {len(table)} rows have a bad cell. ")
         values, found, groups = values[good], found[good], groups[good] if groups is not None else None
-    rows = np.flatnonzero(~faults.rows)
     believed = [tag.name for tag in datamap.tags if tag.valid is not None]
-    spoiling = poison(values, found.codes, datamap.names, believed)
+    spoiling = [] if keep_wild else poison(values, found.codes, datamap.names, believed)
     if spoiling:
         if not settings.drop_bad_rows:
-            raise _spoiled(table, spoiling[0], rows, values[:, datamap.names.index(spoiling[0].column)])
-        good = ~np.logical_or.reduce([one.rows for one in spoiling])
-        more.append(_dropped(spoiling, int((~good).sum()), len(good)))
-        values, found, groups = values[good], found[good], groups[good] if groups is not None else None
+            raise _spoiled(table, spoiling[0], good, values[:, datamap.names.index(spoiling[0].column)])
+        spared = ~np.logical_or.reduce([one.rows for one in spoiling])
+        more.append(_dropped(spoiling, int((~spared).sum()), len(spared)))
+        values, found, groups = values[spared], found[spared], groups[spared] if groups is not None else None
+        good = _narrowed(good, spared)
     counts = found.counts()
     notes = [
         *table.notes,
@@ -106,13 +109,23 @@ def dataset(table: Table, settings: TableSettings, datamap: DataMap | None = Non
     return Dataset(table.path, datamap, values, classes, places[found.codes], groups, good, tuple(notes), chosen_by)
 
 
-def _spoiled(table: Table, found: Poison, rows: NDArray[np.intp], column: Matrix) -> DataError:
-    """The error of wild values that would spoil the scaling; `rows` are the places of the rows in the table."""
+def _narrowed(kept: Flags | None, spared: Flags) -> Flags:
+    """Which rows of the table are kept, where `spared` says it of those that were kept so far (None: all)."""
+    if kept is None:
+        return spared
+    kept = kept.copy()
+    kept[kept] = spared
+    return kept
+
+
+def _spoiled(table: Table, found: Poison, kept: Flags | None, column: Matrix) -> DataError:
+    """The error of wild values that would spoil the scaling; `kept` are the rows of the table that were looked at."""
     at = int(found.rows.argmax())
+    row = at if kept is None else int(np.flatnonzero(kept)[at])
     more = int(found.rows.sum()) - 1
     also = f" So {'is' if more == 1 else 'are'} {more} more." if more else ""
     return DataError(
-        f"{table.path}, line {table.line(int(rows[at]))}, column {found.column!r}: {column[at]:g} is far from all "
+        f"{table.path}, line {table.line(row)}, column {found.column!r}: {column[at]:g} is far from all "
         f"others, which go from {found.low:g} to {found.high:g}.{also} "
         f"That widens the standard deviation {found.by:.3g} times, and the network would hardly see the rest.",
         "Mend the table, leave such rows out with --drop-bad-rows, or, where such values are real, state "

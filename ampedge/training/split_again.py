@@ -33,7 +33,8 @@ def split_again(
         path, sep=settings.sep, decimal=settings.decimal, drop_bad_rows=settings.drop_bad_rows, progress=progress
     )
     features = tuple(bundle.manifest.feature_names)
-    data = dataset(table, replace(settings, features=features, drop=()), bundle.datamap)
+    settings = replace(settings, features=features, drop=())
+    data = dataset(table, settings, bundle.datamap, keep_wild=not settings.drop_bad_rows)
     parts = split(data, settings, fit_settings(bundle).seed)
     if not _trained_on(bundle, data, parts.training):
         return None

@@ -120,9 +120,8 @@ def _rows(data: Path, scaler: SavedScaler, table: TableSettings, config: Config)
     """The table's rows with just the features of the scaler; raises ModelRefusedError where it is of other columns."""
     if scaler.names is not None and table.features is None:
         table = replace(table, features=scaler.names, drop=())
-    found = dataset(
-        read_table(data, sep=table.sep, decimal=table.decimal, drop_bad_rows=table.drop_bad_rows), table, config.datamap
-    )
+    rows = read_table(data, sep=table.sep, decimal=table.decimal, drop_bad_rows=table.drop_bad_rows)
+    found = dataset(rows, table, config.datamap, keep_wild=True)
     if len(found.features) != scaler.mean.size:
         raise ModelRefusedError(
             f"The network takes {scaler.mean.size} features, {data} has {len(found.features)}: "

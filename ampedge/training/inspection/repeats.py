@@ -5,6 +5,7 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
+from ampedge.errors import missing_extra
 from ampedge.training.inspection.finding import Flags, Places
 
 Hashes = NDArray[np.uint64]
@@ -19,7 +20,10 @@ def row_hashes(columns: Iterable[NDArray[np.generic]], *, after: Hashes | None =
 
     `after` are those of columns before them; they are overwritten.
     """
-    from pandas.util import hash_array
+    try:
+        from pandas.util import hash_array
+    except ImportError as error:
+        raise missing_extra("Comparing the rows of a table", "train") from error
 
     total = after
     for column in columns:
