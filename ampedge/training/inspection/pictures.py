@@ -108,7 +108,8 @@ def _text(x: float, y: float, text: str, *, end: bool = False, title: str = "") 
 
 
 def _short(name: str) -> str:
-    return name if len(name) <= _NAME else name[: _NAME - 1] + "…"
+    """Long names differ at their ends, so they are cut in the middle."""
+    return name if len(name) <= _NAME else f"{name[: _NAME // 2]}…{name[-_NAME // 2 + 1 :]}"
 
 
 def _svg(width: float, height: float, parts: Sequence[str]) -> str:
