@@ -8,18 +8,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ampedge.records import Frame, Record
-from ampedge.training.answers import Answers, answers
+from ampedge.training.answers import Answers
 from ampedge.training.curves import curves
 from ampedge.training.curves_picture import curves_png
 from ampedge.training.groups import groups
 from ampedge.training.intervals import figure, intervals, wilson
 from ampedge.training.labelled import LabelledRow
 from ampedge.training.metrics import confusion, scores
+from ampedge.training.outcomes import outcomes
 from ampedge.training.reliability import Calibration, calibration
 from ampedge.training.reliability_picture import calibration_png
 from ampedge.training.resampling import drawn, interval
 from ampedge.training.tallies import figured, kinds
-from ampedge.training.worst import described, worst_mistakes
+from ampedge.training.worst import Worst, described
 
 NOBODY = np.empty((0, 0))
 
@@ -219,6 +220,14 @@ class TestGroups:
 
 
 class TestMistakes:
+    def test_of_very_many_the_surest_are_kept(self) -> None:
+        worst = Worst()
+        for line in range(5000):
+            record = Record(Frame("", 0), class_name="b", confidence=1 - abs(line - 1234) / 5000)
+            worst.look(LabelledRow(line, (), "a"), record)
+        assert [one.line for one in worst.found[:3]] == [1234, 1233, 1235]
+        assert len(worst.found) == 20
+
     def test_the_surest_first_and_none_that_was_not_asked(self) -> None:
         rows = [LabelledRow(line, (float(line),), "a") for line in range(2, 32)]
         records = [
@@ -227,7 +236,10 @@ class TestMistakes:
         ]
         records[0] = Record(Frame("", 0))
         records[-1] = Record(Frame("", 0), class_name="a", confidence=0.99, label="a")
-        found = worst_mistakes(rows, records)
+        worst = Worst()
+        for row, record in zip(rows, records, strict=True):
+            worst.look(row, record)
+        found = worst.found
         assert [one.line for one in found] == list(range(30, 10, -1))
         assert found[0].document(["x"]) == {
             "line": 30,
@@ -249,7 +261,10 @@ class TestMistakes:
 def test_rows_beside_what_the_pipeline_made_of_them() -> None:
     rows = [LabelledRow(2, (), "b", "p"), LabelledRow(3, (), "a", "q")]
     records = [Record(Frame("", 0), class_name="a", probabilities=(0.75, 0.25)), Record(Frame("", 0))]
-    found = answers(rows, records, ("a", "b"))
+    gathered = outcomes(rows, zip(rows, records, strict=True), ("a", "b"))
+    assert gathered.published == {"right": 0, "wrong": 0, "unknown": 2}
+    assert [mistake.line for mistake in gathered.worst] == []  # without a confidence it is none
+    found = gathered.answers
     assert (found.truth.tolist(), found.said.tolist(), found.groups) == ([1, 0], [0, -1], ("p", "q"))
     assert found.asked.tolist() == [True, False]
     assert np.isnan(found.probabilities[1]).all()

@@ -148,6 +148,17 @@ def test_train_stores_them_shows_the_trade_and_judges_what_will_run(tmp_path: Pa
     assert (tmp_path / "costly" / "cost_curves.png").read_bytes().startswith(b"\x89PNG")
     evaluated = runner.invoke(app, ["evaluate", "--model", str(bundle.path), "--out", str(tmp_path / "e"), "--json"])
     assert json.loads(evaluated.stdout)["per_class"] == found["test"]["per_class"]
+    assert json.loads(evaluated.stdout)["costs"] == {"worn": {**of_worn, "stored": pytest.approx(1 / 21)}}
+    assert (tmp_path / "e" / "cost_curves.png").read_bytes().startswith(b"\x89PNG")
+    judge = ["evaluate", "--model", str(tmp_path / "plain"), "--out", str(tmp_path / "e")]
+    shown = runner.invoke(app, [*judge, "--cost", "worn=20"])
+    assert "so it should be said from a probability of 0.0476 on (`train --cost` stores that)" in shown.stdout
+    assert "A miss of worn costs 20 false alarms" in (tmp_path / "e" / "report.html").read_text()
+    without = runner.invoke(app, [*judge, "--json"])
+    assert json.loads(without.stdout)["costs"] == {}
+    assert not (tmp_path / "e" / "cost_curves.png").exists()
+    assert isinstance(runner.invoke(app, [*judge, "--cost", "torn=5"]).exception, UsageError)
+    assert isinstance(runner.invoke(app, [*judge, "--cost", "worn=5", "--cv", "3"]).exception, UsageError)
     wrong = runner.invoke(app, [*options, "--out", str(tmp_path / "x"), "--cost", "torn=5"])
     assert isinstance(wrong.exception, UsageError)
     assert not (tmp_path / "x").exists()

@@ -40,6 +40,14 @@ def evaluate(
             "--cv", min=2, max=20, help="Train the model's recipe anew on so many folds of the table, and judge each."
         ),
     ] = None,
+    cost: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--cost",
+            metavar="CLASS=N",
+            help="Show what it trades to say this class from 1/(1+N) on, where a miss costs N false alarms.",
+        ),
+    ] = None,
     sep: options.Sep = None,
     decimal: options.Decimal = None,
     drop_bad_rows: options.DropBadRows = False,
@@ -67,8 +75,12 @@ def evaluate(
     from ampedge.training.evaluation import evaluate as run
     from ampedge.training.judged_rows import rows_to_score
     from ampedge.training.report import PAGE, write_report
+    from ampedge.training.settings import parsed_costs
 
     models, data = told_apart(given or [], model)
+    costs = parsed_costs(cost or ())
+    if costs and (cv is not None or len(models) == 2):
+        raise UsageError("--cost is shown for one model on one set of rows.", "Leave out --cost, --cv or a model.")
     config = options.config_from(config_file, model=str(models[0]) if models else model, runtime=runtime)
     messages = Console(stderr=True, soft_wrap=True, highlight=False)
     judge = partial(
@@ -101,7 +113,7 @@ def evaluate(
         return
     with reading_bar(messages, data or bundle.path) as progress:
         rows, scored = rows_to_score(bundle, data, progress=progress, **read)
-    found = judge(bundle, rows, scored=scored, min_macro_f1=min_macro_f1)
+    found = judge(bundle, rows, scored=scored, min_macro_f1=min_macro_f1, costs=costs)
     write_report(found, out)
     show(found, as_json=as_json)
     messages.print(f"Report: {out / PAGE}", markup=False)

@@ -14,6 +14,7 @@ from ampedge.training.evaluation import Evaluation
 from ampedge.training.groups import Groups
 from ampedge.training.intervals import figure
 from ampedge.training.rivals import TITLES
+from ampedge.training.thresholds import in_words
 from ampedge.training.worst import described
 
 _ANY_WIDTH = 10_000
@@ -55,6 +56,8 @@ def show(evaluation: Evaluation, *, as_json: bool) -> None:
         say()
     if evaluation.calibration:
         say(evaluation.calibration.sentence())
+    for name, one in evaluation.traded().items():
+        say(in_words(name, one))
     published = evaluation.published
     say(f"Published: {published['right']} right, {published['wrong']} wrong, {published['unknown']} unknown.")
     for title, reasons in (

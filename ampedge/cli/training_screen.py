@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import UnsupportedOperation
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
@@ -15,6 +15,7 @@ from rich.text import Text
 
 from ampedge.cli.sweep_table import heading, in_short, sweep_table
 from ampedge.model.verdict import beside_others, cautions
+from ampedge.training.thresholds import in_words
 
 if TYPE_CHECKING:  # the bar is to stand before these have imported what they need
     from ampedge.training.fit import Epoch
@@ -144,21 +145,11 @@ def show(trained: "Trained", *, as_json: bool) -> None:
     for sentence in beside_others(trained.metrics["test"], simple):
         console.print(sentence, markup=False)
     for name, traded in trained.metrics["costs"].items():
-        console.print(_traded(name, traded), markup=False)
+        console.print(in_words(name, traded), markup=False)
     console.print(
         f"\nModel {manifest.name!r}, version {manifest.version}, is in {trained.bundle.path}. "
         f"Its normal label is {manifest.normal_label!r}.",
         markup=False,
-    )
-
-
-def _traded(name: str, traded: dict[str, Any]) -> str:
-    """What the threshold of a class with a cost changes on the held-out rows."""
-    before = traded["without"]
-    return (
-        f"A miss of {name} costs {traded['cost']:g} false alarms, so it is said from a probability of "
-        f"{traded['threshold']:.3g} on: {traded['misses']} of {traded['rows']} missed (without that "
-        f"{before['misses']}), {traded['false_alarms']} false alarms (without that {before['false_alarms']})."
     )
 
 

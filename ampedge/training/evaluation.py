@@ -1,10 +1,12 @@
 """How well a bundle labels rows, measured through the pipeline that `serve` runs."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from ampedge.datamap import DataMap, Tag
 from ampedge.errors import DataError
@@ -13,17 +15,19 @@ from ampedge.modbus.plan import plan_reads
 from ampedge.model.bundle import Bundle
 from ampedge.model.verdict import cautions
 from ampedge.pipeline import Pipeline
-from ampedge.records import UNKNOWN, Frame, Record, Words
-from ampedge.training.answers import Answers, answers
+from ampedge.records import Frame, Record, Words
+from ampedge.training.answers import NOT_ASKED, Answers
 from ampedge.training.curves import Curves, areas, curves
 from ampedge.training.groups import Groups, groups
 from ampedge.training.intervals import Intervals, intervals
 from ampedge.training.labelled import Labelled
 from ampedge.training.labelled_row import LabelledRow
 from ampedge.training.metrics import confusion, scores
+from ampedge.training.outcomes import outcomes
 from ampedge.training.reliability import Calibration, calibration
 from ampedge.training.rivals import Rivals, rivals
-from ampedge.training.worst import Mistake, worst_mistakes
+from ampedge.training.thresholds import Trade, known_costs, trade, traded
+from ampedge.training.worst import Mistake
 
 _APART = "groups of "
 """How the split of a training that kept groups apart begins; see `ampedge.training.split`."""
@@ -58,6 +62,7 @@ class Evaluation:
     rivals: Rivals | None
     curves: list[Curves]
     calibration: Calibration | None
+    trades: tuple[Trade, ...]
     worst: tuple[Mistake, ...]
     groups: Groups | None
     published: dict[str, int]
@@ -88,6 +93,17 @@ class Evaluation:
     def wrong(self) -> int:
         """Rows that the model gave another class."""
         return int((self.answers.asked & (self.answers.said != self.answers.truth)).sum())
+
+    def traded(self) -> dict[str, dict[str, Any]]:
+        """For each class with a cost, what thresholds change; `stored` is that of the bundle or None."""
+        asked, stored = self.answers.asked, self.bundle.manifest.thresholds
+        found = traded(
+            self.trades,
+            self.bundle.classes,
+            self.answers.truth[asked].astype(np.int32),
+            self.answers.probabilities[asked],
+        )
+        return {name: {**one, "stored": stored.get(name)} for name, one in found.items()}
 
     def by_class(self) -> list[tuple[str, dict[str, Any]]]:
         """(class, its scores), the worst first; classes that do not occur come last."""
@@ -123,6 +139,7 @@ class Evaluation:
             "confusion": [row[:-1] for row in self.confusion],
             "areas": areas(self.curves),
             "calibration": self.calibration and self.calibration.document(),
+            "costs": self.traded(),
             "groups": self.groups and self.groups.document(),
             "mistakes": {
                 "rows": self.wrong,
@@ -146,23 +163,23 @@ def evaluate(
     datamap: DataMap | None = None,
     min_confidence: float = 0.5,
     min_macro_f1: float | None = None,
+    costs: Mapping[str, float] | None = None,
     track: Track = iter,
 ) -> Evaluation:
     """Encode every row into the registers of `datamap` (else the bundle's), run the pipeline, and judge.
 
+    `costs` says for a class what a miss costs in false alarms, beside those that the bundle was trained with.
     Raises DataError with the line where a value does not fit its tag.
     """
     classes = bundle.classes
-    truth = [row.label for row in labelled.rows]
     pipeline = Pipeline(bundle, datamap, min_confidence=min_confidence)
-    records = list(_records(pipeline, labelled, track))
-    said = [record.class_name for record in records]
+    found = outcomes(labelled.rows, _results(pipeline, labelled, track), classes)
+    answered = found.answers
+    truth = [classes[place] for place in answered.truth]
+    said = [None if place == NOT_ASKED else classes[place] for place in answered.said]
     commonest = Counter(truth).most_common(1)[0][0]
-    unknown = [record for record in records if record.label == UNKNOWN]
-    right = sum(record.label == name for record, name in zip(records, truth, strict=True))
     always = scores(truth, [commonest] * len(truth), classes)
-    found, counts = scores(truth, said, classes), confusion(truth, said, classes)
-    answered = answers(labelled.rows, records, classes)
+    figures, counts = scores(truth, said, classes), confusion(truth, said, classes)
     return Evaluation(
         bundle=bundle,
         scored=scored,
@@ -170,29 +187,44 @@ def evaluate(
         notes=(*labelled.notes, *_absent(classes, truth), *_not_asked(said)),
         min_confidence=min_confidence,
         answers=answered,
-        scores=found,
+        scores=figures,
         intervals=intervals(answered, counts),
         confusion=counts,
         baseline={"class": commonest, "accuracy": always["accuracy"], "macro_f1": always["macro_f1"]},
-        cautions=tuple(cautions(found, always)),
-        rivals=rivals(bundle, found, held_out=labelled.held_out),
+        cautions=tuple(cautions(figures, always)),
+        rivals=rivals(bundle, figures, held_out=labelled.held_out),
         curves=curves(answered),
         calibration=calibration(answered),
-        worst=worst_mistakes(labelled.rows, records),
+        trades=_trades(bundle, answered, costs or {}),
+        worst=found.worst,
         groups=groups(answered, unseen=_unseen(bundle, labelled)),
-        published={"right": right, "wrong": len(truth) - right - len(unknown), "unknown": len(unknown)},
-        unknown_reasons=_reasons(unknown),
-        not_asked_reasons=_reasons(record for record in records if record.class_name is None),
+        published=found.published,
+        unknown_reasons=found.unknown_reasons,
+        not_asked_reasons=found.not_asked_reasons,
         min_macro_f1=min_macro_f1,
     )
 
 
-def _records(pipeline: Pipeline, labelled: Labelled, track: Track) -> Iterable[Record]:
+def _results(pipeline: Pipeline, labelled: Labelled, track: Track) -> Iterable[tuple[LabelledRow, Record]]:
     tags = pipeline.datamap.tags
     plan = plan_reads(pipeline.datamap)
     for row in track(labelled.rows):
         words = [_words(labelled.path, row.line, tag, value) for tag, value in zip(tags, row.values, strict=True)]
-        yield pipeline.run(Frame("evaluation", 0.0, plan.split(plan.join(words))))
+        yield row, pipeline.run(Frame("evaluation", 0.0, plan.split(plan.join(words))))
+
+
+def _trades(bundle: Bundle, answered: Answers, costs: Mapping[str, float]) -> tuple[Trade, ...]:
+    """One for each class that has a threshold in the bundle or a cost here, over the rows that the model was asked."""
+    of_each = {name: 1 / least - 1 for name, least in bundle.manifest.thresholds.items()}
+    of_each |= known_costs(costs, bundle.classes, bundle.manifest.normal_label)
+    asked = answered.asked
+    if not asked.any():
+        return ()
+    probabilities, targets = answered.probabilities[asked], answered.truth[asked].astype(np.int32)
+    return tuple(
+        trade(probabilities, targets, bundle.classes.index(name), name=name, cost=cost)
+        for name, cost in of_each.items()
+    )
 
 
 def _words(path: Path, line: int, tag: Tag, value: float) -> Words:
@@ -223,7 +255,3 @@ def _unseen(bundle: Bundle, labelled: Labelled) -> bool | None:
     if not labelled.held_out:
         return None
     return str(bundle.manifest.training.settings.get("split", "")).startswith(_APART)
-
-
-def _reasons(records: Iterable[Record]) -> dict[str, int]:
-    return dict(Counter(str(reason) for record in records for reason in record.reasons).most_common())

@@ -157,8 +157,14 @@ def _in_common(first: Labelled, second: Labelled) -> tuple[Labelled, Labelled]:
 
 def _holds_more(bundle: Bundle, rows: Labelled, held_out: Labelled | None) -> bool:
     """Whether the rows are the held-out ones and others."""
-    names = bundle.manifest.feature_names
-    return held_out is not None and _counted(held_out, bundle, names) < _counted(rows, bundle, names)
+    if held_out is None or len(rows.rows) <= len(held_out.rows):
+        return False
+    missing = _counted(held_out, bundle, bundle.manifest.feature_names)
+    for row in rows.rows:
+        key: tuple[float | str, ...] = (*row.values, row.label)
+        if key in missing:
+            missing[key] -= 1
+    return not +missing
 
 
 def _counted(rows: Labelled, bundle: Bundle, names: list[str]) -> Counter[tuple[float | str, ...]]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ampedge.decision import in_percent
 from ampedge.training.confusion_picture import confusion_png
+from ampedge.training.cost_picture import costs_png
 from ampedge.training.curves_picture import curves_png
 from ampedge.training.destination import new_directory
 from ampedge.training.evaluation import Evaluation
@@ -15,11 +16,13 @@ from ampedge.training.html import bar, card, cards, caution, heading, notes, pag
 from ampedge.training.intervals import figure
 from ampedge.training.reliability_picture import calibration_png
 from ampedge.training.rivals import TITLES
+from ampedge.training.thresholds import in_words
 from ampedge.training.worst import described
 
 PAGE = "report.html"
 DOCUMENT = "report.json"
 CONFUSION, CURVES, CALIBRATION = "confusion_matrix.png", "curves.png", "calibration.png"
+COSTS = "cost_curves.png"
 F1 = "f1.png"
 """Of the comparison of two bundles, whose report takes the place of one of a single bundle, and the other way."""
 _MISTAKES = 5
@@ -41,7 +44,7 @@ def write_report(evaluation: Evaluation, out: Path) -> None:
 
 def new_report(out: Path) -> AbstractContextManager[Path]:
     """A temporary directory to fill, which becomes `out`; an older report there is replaced, nothing else."""
-    return new_directory(out, {PAGE, DOCUMENT, CONFUSION, CURVES, CALIBRATION, F1})
+    return new_directory(out, {PAGE, DOCUMENT, CONFUSION, CURVES, CALIBRATION, COSTS, F1})
 
 
 def pictures(evaluation: Evaluation) -> dict[str, bytes]:
@@ -51,6 +54,8 @@ def pictures(evaluation: Evaluation) -> dict[str, bytes]:
         drawn[CURVES] = curves_png(evaluation.curves)
     if evaluation.calibration:
         drawn[CALIBRATION] = calibration_png(evaluation.calibration)
+    if evaluation.trades:
+        drawn[COSTS] = costs_png(evaluation.trades)
     return drawn
 
 
@@ -74,6 +79,7 @@ def report(evaluation: Evaluation, drawn: Mapping[str, bytes]) -> str:
         *_worst(evaluation),
         *_curves(drawn),
         *_calibration(evaluation, drawn),
+        *_costs(evaluation, drawn),
         heading("What would be published"),
         *_published(evaluation),
         heading("The model"),
@@ -186,6 +192,13 @@ def _calibration(evaluation: Evaluation, drawn: Mapping[str, bytes]) -> Iterable
         yield paragraph(evaluation.calibration.sentence())
         yield picture(drawn[CALIBRATION], "Calibration curve")
         yield paragraph(_CALIBRATION, "soft")
+
+
+def _costs(evaluation: Evaluation, drawn: Mapping[str, bytes]) -> Iterable[str]:
+    if evaluation.trades:
+        yield heading("What a miss costs")
+        yield from (paragraph(in_words(name, one)) for name, one in evaluation.traded().items())
+        yield picture(drawn[COSTS], "What each threshold costs")
 
 
 def _published(evaluation: Evaluation) -> Iterable[str]:

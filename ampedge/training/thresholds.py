@@ -88,6 +88,20 @@ def traded(
     }
 
 
+def in_words(name: str, one: Mapping[str, Any]) -> str:
+    """What `traded` says of a class, for people."""
+    before = one["without"]
+    begin = f"A miss of {name} costs {one['cost']:.4g} false alarms, so "
+    if one.get("stored", one["threshold"]) != one["threshold"]:
+        begin += f"it should be said from a probability of {one['threshold']:.3g} on (`train --cost` stores that)"
+    else:
+        begin += f"it is said from a probability of {one['threshold']:.3g} on"
+    return (
+        f"{begin}: {one['misses']} of {one['rows']} missed (without that {before['misses']}), "
+        f"{one['false_alarms']} false alarms (without that {before['false_alarms']})."
+    )
+
+
 def trade(probabilities: Matrix, targets: NDArray[np.int32], place: int, *, name: str, cost: float) -> Trade:
     """Misses and false alarms of the class at `place`, said from each probability on that a row has, and from 1."""
     of_class = targets == place

@@ -9,6 +9,7 @@ from ampedge.records import Record
 from ampedge.training.labelled_row import LabelledRow
 
 MOST = 20
+_KEPT = 50 * MOST
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,14 +38,24 @@ class Mistake:
         }
 
 
-def worst_mistakes(rows: Sequence[LabelledRow], records: Sequence[Record]) -> tuple[Mistake, ...]:
-    """At most MOST of them; rows that the model was not asked about are none of them."""
-    found = [
-        Mistake(row.line, row.values, row.label, record.class_name, record.confidence, record.label)
-        for row, record in zip(rows, records, strict=True)
-        if record.class_name is not None and record.confidence is not None and record.class_name != row.label
-    ]
-    return tuple(sorted(found, key=lambda mistake: (-mistake.confidence, mistake.line))[:MOST])
+class Worst:
+    """At most MOST mistakes, of rows that are looked at one by one; what the model was not asked is none."""
+
+    def __init__(self) -> None:
+        self._found: list[Mistake] = []
+
+    def look(self, row: LabelledRow, record: Record) -> None:
+        """Keep the row where the model got it wrong and was among the surest."""
+        if record.class_name is None or record.confidence is None or record.class_name == row.label:
+            return
+        self._found.append(Mistake(row.line, row.values, row.label, record.class_name, record.confidence, record.label))
+        if len(self._found) > _KEPT:
+            self._found = list(self.found)
+
+    @property
+    def found(self) -> tuple[Mistake, ...]:
+        """The surest first."""
+        return tuple(sorted(self._found, key=lambda mistake: (-mistake.confidence, mistake.line))[:MOST])
 
 
 def described(features: Sequence[Feature], values: Sequence[float]) -> list[str]:
