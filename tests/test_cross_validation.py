@@ -21,7 +21,7 @@ from ampedge.training import cross_validation
 from ampedge.training.cross_validation import CrossValidation, cross_validate, spread
 from ampedge.training.cross_validation_report import cross_validation_page
 from ampedge.training.dataset import Dataset
-from ampedge.training.judged_rows import rows_to_score
+from ampedge.training.judging.judged_rows import rows_to_score
 from ampedge.training.settings import FitSettings
 from tests.support.training import trained
 

@@ -17,12 +17,12 @@ from ampedge.datamap import DataMap, Tag
 from ampedge.errors import DataError, GateError, InUseError, ModelRefusedError, UsageError
 from ampedge.model.bundle import HELD_OUT, Bundle, load_bundle, pack_bundle
 from ampedge.table import read_table
-from ampedge.training.confusion_picture import confusion_png
-from ampedge.training.evaluation import Evaluation, evaluate
-from ampedge.training.judged_rows import rows_to_score
+from ampedge.training.judging.confusion_picture import confusion_png
+from ampedge.training.judging.evaluation import Evaluation, evaluate
+from ampedge.training.judging.judged_rows import rows_to_score
+from ampedge.training.judging.report import CALIBRATION, CONFUSION, CURVES, report, write_report
 from ampedge.training.labelled import labelled_rows
 from ampedge.training.metrics import confusion, scores
-from ampedge.training.report import CALIBRATION, CONFUSION, CURVES, report, write_report
 from tests.support.bundles import centre_layers, make_bundle, table_text
 from tests.support.cli import run_cli
 
@@ -345,7 +345,7 @@ def png_width(data: bytes) -> int:
 @pytest.fixture
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Reports with empty pictures: drawing takes most of the time of a small evaluation."""
-    monkeypatch.setattr("ampedge.training.report.pictures", lambda _: BLANK)
+    monkeypatch.setattr("ampedge.training.judging.report.pictures", lambda _: BLANK)
 
 
 class TestCommand:

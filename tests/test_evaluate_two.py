@@ -13,12 +13,12 @@ from ampedge.cli.app import app
 from ampedge.cli.judged import told_apart
 from ampedge.errors import DataError, UsageError
 from ampedge.model.bundle import Bundle, load_bundle, pack_bundle
-from ampedge.training.comparison_report import comparison_page
-from ampedge.training.evaluation import Evaluation, evaluate
-from ampedge.training.judged_rows import rows_for_both
+from ampedge.training.judging.comparison_report import comparison_page
+from ampedge.training.judging.evaluation import Evaluation, evaluate
+from ampedge.training.judging.judged_rows import rows_for_both
+from ampedge.training.judging.model_comparison import ModelComparison, compare, mcnemar
+from ampedge.training.judging.swapping import swapped
 from ampedge.training.labelled import Labelled, LabelledRow
-from ampedge.training.model_comparison import ModelComparison, compare, mcnemar
-from ampedge.training.swapping import swapped
 from tests.support.bundles import centre_layers, make_bundle
 
 CLASSES = ("cold", "warm")
@@ -272,7 +272,7 @@ class TestCommand:
         assert all("whole groups" in one["intervals"]["method"] for one in printed["models"])
 
     def test_one_model_as_an_argument(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("ampedge.training.report.curves_png", lambda _: b"\x89PNG" + bytes(20))
+        monkeypatch.setattr("ampedge.training.judging.report.curves_png", lambda _: b"\x89PNG" + bytes(20))
         assert json.loads(self.run("new", "--json"))["model"]["path"] == "new"
         Path("t.csv").write_text("x0,status\n0,cold\n")
         assert json.loads(self.run("t.csv", "new", "--json"))["rows"] == 1

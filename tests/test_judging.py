@@ -8,19 +8,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ampedge.records import Frame, Record
-from ampedge.training.answers import Answers
-from ampedge.training.curves import curves
-from ampedge.training.curves_picture import curves_png
-from ampedge.training.groups import groups
-from ampedge.training.intervals import figure, intervals, wilson
+from ampedge.training.judging.answers import Answers
+from ampedge.training.judging.curves import curves
+from ampedge.training.judging.curves_picture import curves_png
+from ampedge.training.judging.groups import groups
+from ampedge.training.judging.intervals import figure, intervals, wilson
+from ampedge.training.judging.outcomes import outcomes
+from ampedge.training.judging.reliability import Calibration, calibration
+from ampedge.training.judging.reliability_picture import calibration_png
+from ampedge.training.judging.resampling import drawn, interval
+from ampedge.training.judging.tallies import figured, kinds
+from ampedge.training.judging.worst import Worst, described
 from ampedge.training.labelled import LabelledRow
 from ampedge.training.metrics import confusion, scores
-from ampedge.training.outcomes import outcomes
-from ampedge.training.reliability import Calibration, calibration
-from ampedge.training.reliability_picture import calibration_png
-from ampedge.training.resampling import drawn, interval
-from ampedge.training.tallies import figured, kinds
-from ampedge.training.worst import Worst, described
 
 NOBODY = np.empty((0, 0))
 

@@ -30,8 +30,8 @@ from ampedge.table import number, read_table
 from ampedge.training import train as training
 from ampedge.training.baselines import baselines
 from ampedge.training.dataset import Dataset, dataset
-from ampedge.training.evaluation import evaluate
 from ampedge.training.fit import Epoch, Fitted, Part, fit
+from ampedge.training.judging.evaluation import evaluate
 from ampedge.training.kept import LastEpochs
 from ampedge.training.labelled import held_out_rows
 from ampedge.training.settings import FitSettings, TableSettings

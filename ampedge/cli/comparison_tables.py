@@ -8,8 +8,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ampedge.training.comparison_report import differing_rows, side_by_side, who_was_right
-from ampedge.training.model_comparison import ModelComparison
+from ampedge.training.judging.comparison_report import differing_rows, side_by_side, who_was_right
+from ampedge.training.judging.model_comparison import ModelComparison
 
 _FEW = 8
 

@@ -27,7 +27,7 @@ from ampedge.training.cross_validation_report import (
     in_figures,
     write_cross_validation,
 )
-from ampedge.training.report import PAGE
+from ampedge.training.judging.report import PAGE
 
 if TYPE_CHECKING:
     from ampedge.model.bundle import Bundle

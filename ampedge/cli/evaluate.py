@@ -10,7 +10,7 @@ from ampedge.cli import options
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ampedge.training.evaluation import Evaluation
+    from ampedge.training.judging.evaluation import Evaluation
 
 
 def evaluate(
@@ -72,9 +72,9 @@ def evaluate(
     from ampedge.cli.reading import reading_bar
     from ampedge.errors import GateError, UsageError
     from ampedge.site_map import site_bundle
-    from ampedge.training.evaluation import evaluate as run
-    from ampedge.training.judged_rows import rows_to_score
-    from ampedge.training.report import PAGE, write_report
+    from ampedge.training.judging.evaluation import evaluate as run
+    from ampedge.training.judging.judged_rows import rows_to_score
+    from ampedge.training.judging.report import PAGE, write_report
     from ampedge.training.settings import parsed_costs
 
     models, data = told_apart(given or [], model)
@@ -136,9 +136,9 @@ def _compare(
     """Judge two models on the same rows, and say whether the difference is more than luck."""
     from ampedge.cli.comparison_tables import show
     from ampedge.model.bundle import load_bundle
-    from ampedge.training.comparison_report import write_comparison
-    from ampedge.training.judged_rows import rows_for_both
-    from ampedge.training.model_comparison import compare
+    from ampedge.training.judging.comparison_report import write_comparison
+    from ampedge.training.judging.judged_rows import rows_for_both
+    from ampedge.training.judging.model_comparison import compare
 
     first, second = map(load_bundle, models)
     mine, its, scored = rows_for_both(first, second, data, **read)

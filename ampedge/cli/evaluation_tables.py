@@ -10,12 +10,12 @@ from rich.table import Table
 from rich.text import Text
 
 from ampedge.decision import in_percent
-from ampedge.training.evaluation import Evaluation
-from ampedge.training.groups import Groups
-from ampedge.training.intervals import figure
-from ampedge.training.rivals import TITLES
+from ampedge.training.judging.evaluation import Evaluation
+from ampedge.training.judging.groups import Groups
+from ampedge.training.judging.intervals import figure
+from ampedge.training.judging.rivals import TITLES
+from ampedge.training.judging.worst import described
 from ampedge.training.thresholds import in_words
-from ampedge.training.worst import described
 
 _ANY_WIDTH = 10_000
 _CORNER = "class"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ampedge.training.cross_validation import CrossValidation, Spread
 from ampedge.training.html import card, cards, heading, notes, page, paragraph, table
-from ampedge.training.report import DOCUMENT, PAGE, new_report
+from ampedge.training.judging.report import DOCUMENT, PAGE, new_report
 
 FOLD_HEAD = ("fold", "trained", "calibrated", "judged", "accuracy", "macro-F1")
 CLASS_HEAD = ("worst first", "precision", "recall", "F1")

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from ampedge.records import UNKNOWN, Record
-from ampedge.training.answers import NOT_ASKED, Answers
+from ampedge.training.judging.answers import NOT_ASKED, Answers
+from ampedge.training.judging.worst import Mistake, Worst
 from ampedge.training.labelled_row import LabelledRow
-from ampedge.training.worst import Mistake, Worst
 
 
 @dataclass(frozen=True, slots=True)

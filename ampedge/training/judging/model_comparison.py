@@ -2,7 +2,7 @@
 
 Accuracy is judged by McNemar's test in its exact form, on the rows that only one of the two got right
 (McNemar, Psychometrika 12, 1947; Dietterich, Neural Computation 10, 1998).  Macro-F1, which it does not know, and
-accuracy where rows belong to groups are judged by a randomisation test, see `ampedge.training.swapping`.
+accuracy where rows belong to groups are judged by a randomisation test, see `ampedge.training.judging.swapping`.
 How large the difference may be, a bootstrap says that draws the same rows for both.
 """
 
@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 
 from ampedge.errors import DataError
-from ampedge.training.answers import NOT_ASKED, Answers
-from ampedge.training.evaluation import Evaluation
-from ampedge.training.intervals import of_macro_f1
+from ampedge.training.judging.answers import NOT_ASKED, Answers
+from ampedge.training.judging.evaluation import Evaluation
+from ampedge.training.judging.intervals import of_macro_f1
+from ampedge.training.judging.resampling import LEVEL, Interval, drawn, interval
+from ampedge.training.judging.swapping import swapped
 from ampedge.training.labelled_row import LabelledRow
-from ampedge.training.resampling import LEVEL, Interval, drawn, interval
-from ampedge.training.swapping import swapped
 
 MOST = 20
 _CHANCE = 1 - LEVEL

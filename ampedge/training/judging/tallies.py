@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ampedge.training.answers import NOT_ASKED, Places
+from ampedge.training.judging.answers import NOT_ASKED, Places
 
 Counts = NDArray[np.float64]
 """(tallies, kinds): rows."""

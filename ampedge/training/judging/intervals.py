@@ -3,7 +3,7 @@
 Where each row stands for itself, shares of rows have Wilson's interval, which is right for few rows and
 for shares of 0 and 1, too (Wilson, JASA 22, 1927).  F1 is 2F/(1+F) of the share F = TP / (TP + FP + FN)
 (Hand, Christen and Kirielle, Machine Learning 110, 2021), so its interval follows from that of F.
-Macro-F1 is no share: it has a bootstrap, see `ampedge.training.resampling`.
+Macro-F1 is no share: it has a bootstrap, see `ampedge.training.judging.resampling`.
 Where rows belong to groups, every figure has the bootstrap over groups.
 """
 
@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Any
 
-from ampedge.training.answers import Answers, Places
-from ampedge.training.resampling import DRAWS, LEVEL, Interval, drawn, interval
-from ampedge.training.tallies import Figures
+from ampedge.training.judging.answers import Answers, Places
+from ampedge.training.judging.resampling import DRAWS, LEVEL, Interval, drawn, interval
+from ampedge.training.judging.tallies import Figures
 
 _Z = NormalDist().inv_cdf((1 + LEVEL) / 2)
 _FEW_GROUPS = 10

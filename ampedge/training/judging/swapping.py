@@ -9,9 +9,9 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from ampedge.training.answers import Answers, Places
-from ampedge.training.resampling import DRAWS
-from ampedge.training.tallies import Counts, Figured, Figures, figured, kinds, weighted
+from ampedge.training.judging.answers import Answers, Places
+from ampedge.training.judging.resampling import DRAWS
+from ampedge.training.judging.tallies import Counts, Figured, Figures, figured, kinds, weighted
 
 _SEED = 41_011
 _ROUNDING = 1e-9

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ampedge.training.answers import Answers, Places
-from ampedge.training.tallies import Counts, Figured, Figures, figured, kinds, weighted
+from ampedge.training.judging.answers import Answers, Places
+from ampedge.training.judging.tallies import Counts, Figured, Figures, figured, kinds, weighted
 
 DRAWS = 2000
 LEVEL = 0.95

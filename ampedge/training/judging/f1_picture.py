@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from ampedge.training.drawing import GRID, figure_of, png, shortened
-from ampedge.training.evaluation import Evaluation
+from ampedge.training.judging.evaluation import Evaluation
 
 _COLOURS = ("#9ca3af", "#08519c")
 

@@ -4,13 +4,13 @@ import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from ampedge.training.evaluation import Evaluation
-from ampedge.training.f1_picture import f1_png
 from ampedge.training.html import card, cards, caution, heading, notes, page, paragraph, picture, table
-from ampedge.training.intervals import figure
-from ampedge.training.model_comparison import Change, ModelComparison
-from ampedge.training.report import DOCUMENT, F1, PAGE, new_report
-from ampedge.training.worst import described
+from ampedge.training.judging.evaluation import Evaluation
+from ampedge.training.judging.f1_picture import f1_png
+from ampedge.training.judging.intervals import figure
+from ampedge.training.judging.model_comparison import Change, ModelComparison
+from ampedge.training.judging.report import DOCUMENT, F1, PAGE, new_report
+from ampedge.training.judging.worst import described
 
 _NOT_ASKED = "(not asked)"
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from ampedge.training.answers import Answers
-from ampedge.training.intervals import wilson
+from ampedge.training.judging.answers import Answers
+from ampedge.training.judging.intervals import wilson
 
 BINS = 15
 

@@ -16,18 +16,18 @@ from ampedge.model.bundle import Bundle
 from ampedge.model.verdict import cautions
 from ampedge.pipeline import Pipeline
 from ampedge.records import Frame, Record, Words
-from ampedge.training.answers import NOT_ASKED, Answers
-from ampedge.training.curves import Curves, areas, curves
-from ampedge.training.groups import Groups, groups
-from ampedge.training.intervals import Intervals, intervals
+from ampedge.training.judging.answers import NOT_ASKED, Answers
+from ampedge.training.judging.curves import Curves, areas, curves
+from ampedge.training.judging.groups import Groups, groups
+from ampedge.training.judging.intervals import Intervals, intervals
+from ampedge.training.judging.outcomes import outcomes
+from ampedge.training.judging.reliability import Calibration, calibration
+from ampedge.training.judging.rivals import Rivals, rivals
+from ampedge.training.judging.worst import Mistake
 from ampedge.training.labelled import Labelled
 from ampedge.training.labelled_row import LabelledRow
 from ampedge.training.metrics import confusion, scores
-from ampedge.training.outcomes import outcomes
-from ampedge.training.reliability import Calibration, calibration
-from ampedge.training.rivals import Rivals, rivals
 from ampedge.training.thresholds import Trade, known_costs, trade, traded
-from ampedge.training.worst import Mistake
 
 _APART = "groups of "
 """How the split of a training that kept groups apart begins; see `ampedge.training.split`."""

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ampedge.errors import missing_extra
-from ampedge.training.answers import Answers
+from ampedge.training.judging.answers import Answers
 
 Points = NDArray[np.float64]
 

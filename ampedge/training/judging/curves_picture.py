@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from ampedge.training.curves import Curves
 from ampedge.training.drawing import COLOURS, GRID, figure_of, png, shortened
+from ampedge.training.judging.curves import Curves
 
 _OTHERS = "#d1d5db"
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from ampedge.training.answers import Answers
-from ampedge.training.tallies import figured, kinds
+from ampedge.training.judging.answers import Answers
+from ampedge.training.judging.tallies import figured, kinds
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """The calibration curve as a picture: how often the model is right at each confidence, and where its rows are."""
 
 from ampedge.training.drawing import GRID, figure_of, png
-from ampedge.training.reliability import Calibration
+from ampedge.training.judging.reliability import Calibration
 
 _RIGHT, _ROWS = "#08519c", "#9ca3af"
 _SMALLEST, _LARGEST = 10, 70
