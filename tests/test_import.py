@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import h5py
 import joblib
 import numpy as np
 import pytest
@@ -277,6 +278,24 @@ def broken() -> StandardScaler:
     return scaler
 
 
+def edited(**fields: object) -> StandardScaler:
+    """A fitted one in which somebody has put something else."""
+    scaler = StandardScaler().fit([[1.0] * 5, [2.0] * 5])
+    vars(scaler).update(fields)
+    return scaler
+
+
+class Exits:
+    """A pickle that ends the program that opens it, as if all were well."""
+
+    def __reduce__(self) -> tuple[Callable[[], None], tuple[()]]:
+        return _exit, ()
+
+
+def _exit() -> None:
+    raise SystemExit(0)
+
+
 class TestScaler:
     def test_min_and_max_are_a_mean_and_a_deviation(self, tmp_path: Path) -> None:
         """(x - min) / (max - min) x 2 - 1 for 10 to 30: 20 is the mean, 10 the deviation."""
@@ -321,6 +340,12 @@ class TestScaler:
             (lambda: MinMaxScaler(clip=True).fit([[1.0] * 5, [2.0] * 5]), "clips"),
             (lambda: StandardScaler().fit([[1.0] * 4, [2.0] * 4]), "takes 5 features"),
             (broken, "not those of a fitted scaler"),
+            (lambda: edited(mean_=np.array(["a"] * 5)), "not those of a fitted scaler"),
+            (lambda: edited(mean_=[1.0, 2.0]), "not those of a fitted scaler"),
+            (lambda: edited(scale_=object()), "not those of a fitted scaler"),
+            (lambda: edited(n_features_in_="five"), "not those of a fitted scaler"),
+            (lambda: edited(feature_names_in_=3), "not those of a fitted scaler"),
+            (Exits, "nothing that joblib can read"),
         ],
     )
     def test_others_are_refused(self, here: Path, thing: Callable[[], object], said: str) -> None:
@@ -372,8 +397,6 @@ class TestNetwork:
 
     def test_a_file_of_keras_2(self, tmp_path: Path) -> None:
         """Which wrote bytes where Keras 3 writes text, and other names for weights and shapes."""
-        import h5py
-
         dense = {"name": "dense", "units": 2, "activation": "softmax", "use_bias": True}
         layers = [
             {"class_name": "InputLayer", "config": {"batch_input_shape": [None, 3], "name": "dense_input"}},
@@ -424,9 +447,34 @@ class TestNetwork:
             if done.exit_code == 0:
                 load_bundle(Path("model"))
 
-    def test_weights_alone(self, here: Path, made: tuple[Path, Any]) -> None:
-        import h5py
+    @pytest.mark.parametrize(
+        ("change", "said"),
+        [
+            (lambda weights, name: weights.create_dataset(name, (10**6, 10**7), "f4", chunks=(9, 9)), "too large"),
+            (lambda weights, name: weights.__setitem__(name, h5py.SoftLink(f"/model_weights/{name}")), "no network"),
+        ],
+    )
+    def test_weights_that_cannot_be_read(self, here: Path, change: Callable[[Any, str], object], said: str) -> None:
+        """Of a size that no machine has, though the file is small, or a link to itself."""
+        with h5py.File("amp_model.h5", "r+") as file:
+            weights = file["model_weights"]
+            group = next(name for name in weights if len(weights[name].attrs["weight_names"]))
+            kernel = f"{group}/{weights[group].attrs['weight_names'][0]}"
+            del weights[kernel]
+            change(weights, kernel)
+        assert said in refused(ModelRefusedError, "--labels", ALPHABET, "--features", FEATURES).problem
 
+    def test_units_that_nothing_bears_out(self, here: Path) -> None:
+        with h5py.File("amp_model.h5", "r+") as file:
+            config = json.loads(file.attrs["model_config"])
+            layer = next(layer for layer in config["config"]["layers"] if layer["class_name"] == "Dense")
+            layer["config"] |= {"units": 10**11, "use_bias": False}
+            file.attrs["model_config"] = json.dumps(config)
+            group = file["model_weights"][layer["config"]["name"]]
+            group.attrs["weight_names"] = group.attrs["weight_names"][:1]
+        assert "its shape" in refused(ModelRefusedError, "--labels", ALPHABET, "--features", FEATURES).problem
+
+    def test_weights_alone(self, here: Path, made: tuple[Path, Any]) -> None:
         with h5py.File("amp_model.h5", "r+") as file:
             del file.attrs["model_config"]
         assert "only weights" in refused(ModelRefusedError, "--labels", ALPHABET, "--features", FEATURES).problem

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ampedge.errors import ModelRefusedError, UsageError, missing_extra
+from ampedge.model.archive import LARGEST_BYTES
 
 Layers = list[tuple[NDArray[np.float32], NDArray[np.float32]]]
 
@@ -52,7 +53,7 @@ def read_network(path: Path) -> H5Network:
             return _network(path, file)
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror or error}.", "Check its path.") from error
-    except (KeyError, ValueError, TypeError, AttributeError, RecursionError) as error:
+    except (KeyError, ValueError, TypeError, AttributeError, RuntimeError) as error:  # h5py raises each of them
         raise ModelRefusedError(f"{path} is no network that Keras saved ({error}).", _SAVE_ANEW) from error
 
 
@@ -97,9 +98,12 @@ def _check_chain(path: Path, config: dict[str, Any]) -> None:
 
 
 def _weights(path: Path, layer: dict[str, Any], group: Any) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    arrays = [np.asarray(group[name], dtype=np.float32) for name in group.attrs["weight_names"]]
+    held = [group[name] for name in group.attrs["weight_names"]]
+    if sum(one.size for one in held) * np.dtype(np.float32).itemsize > LARGEST_BYTES:  # before it fills the memory
+        raise ModelRefusedError(f"{path}: the weights of {layer['name']!r} are too large for a bundle.", _OTHER_NETWORK)
+    arrays = [np.asarray(one, dtype=np.float32) for one in held]
     if len(arrays) == 1 and not layer["use_bias"]:
-        arrays.append(np.zeros(layer["units"], np.float32))
+        arrays.append(np.zeros(arrays[0].shape[-1], np.float32))
     kernel, bias = arrays
     if kernel.ndim != 2 or bias.shape != (layer["units"],) or kernel.shape[1] != layer["units"]:
         raise ModelRefusedError(f"{path}: the weights of {layer['name']!r} do not have its shape.", _SAVE_ANEW)

@@ -60,14 +60,17 @@ def read_scaler(path: Path) -> SavedScaler:
         warnings.simplefilter("always")
         try:
             found = joblib.load(path)
-        except Exception as error:  # a pickle can raise anything
+        except (Exception, SystemExit) as error:  # a pickle can raise anything
             raise ModelRefusedError(f"{path} is nothing that joblib can read here ({error}).", _OTHER) from error
     versions = [w.message.original_sklearn_version for w in caught if isinstance(w.message, InconsistentVersionWarning)]
     if type(found) not in (StandardScaler, MinMaxScaler):
         raise ModelRefusedError(f"{path} holds a {type(found).__name__}.", _OTHER)
     if not hasattr(found, "n_features_in_"):
         raise ModelRefusedError(f"{path} holds a {type(found).__name__} that was never fitted.", _OTHER)
-    return _scaler(path, found, versions[0] if versions else sklearn.__version__)
+    try:
+        return _scaler(path, found, versions[0] if versions else sklearn.__version__)
+    except (ValueError, TypeError, AttributeError) as error:
+        raise ModelRefusedError(f"{path}: its numbers are not those of a fitted scaler ({error}).", _OTHER) from error
 
 
 def _scaler(path: Path, found: Any, version: str) -> SavedScaler:
