@@ -3,6 +3,7 @@
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -70,6 +71,18 @@ class TestTable:
                 assert 0.6 < line["macro_f1"] < 0.7
             else:
                 assert 0 < line["different"] < 60
+
+    def test_a_class_with_a_threshold_is_said_from_there_on(self, tmp_path: Path) -> None:
+        """At a threshold of 1 % `b` is said of most rows, and all of them are right that bear what is said."""
+        layers = random_layers([4, 32, 16, 3], seed=2)
+        kept: dict[str, Any] = {"classes": CLASSES, "mean": [1.0] * 4, "std": [2.0] * 4, "layers": layers}
+        values = np.random.RandomState(0).normal(1, 2, (50, 4))
+        probabilities = make_bundle(tmp_path / "plain", **kept).probabilities(values)
+        labels = ["b" if row[1] >= 0.01 else CLASSES[int(row.argmax())] for row in probabilities]
+        assert labels != [CLASSES[best] for best in probabilities.argmax(axis=1)]
+        rows = list(zip(values.tolist(), labels, strict=True))
+        found = benchmark(make_bundle(tmp_path / "m", **kept, rows=rows, thresholds={"b": 0.01}), CANDIDATES[:1])
+        assert (found.measured[0].accuracy, found.measured[0].different) == (1.0, 0)
 
     def test_costs_are_in_their_units(self, found: dict[str, list[dict[str, float]]], bundle: Bundle) -> None:
         by_name = {line["name"]: line for line in found["measured"]}

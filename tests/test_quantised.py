@@ -20,6 +20,8 @@ from ampedge.training.export.quantised import export_quantised, quantised
 from ampedge.training.export.quantised_graph import float16_graph, int8_graph
 from ampedge.training.export.tflite import running
 from ampedge.training.metrics import confusion, macro_f1, scores
+from ampedge.training.registers import through_registers
+from ampedge.training.thresholds import said as decided
 from tests.support.bundles import make_bundle, random_layers
 
 CLASSES = ["failsoon", "healthy", "overdriven", "unstable"]
@@ -150,6 +152,25 @@ class TestGate:
         assert 0.95 <= said["macro_f1"]["after"] < 1
         assert 0 < said["classes_different"] < 40
         assert 1e-3 < said["largest_difference"] < 1
+
+    def test_a_class_with_a_threshold_is_said_from_there_on(self, tmp_path: Path) -> None:
+        """Rows that bear the labels that `serve` gives them are all right before, and counted so after."""
+        plain = made(tmp_path / "plain")
+        thresholds = {"overdriven": 0.01}
+        values = np.random.RandomState(5).normal(0, 1.4, (600, 5))[:400] * STD + MEAN
+        places = decided(plain.probabilities(values), {2: 0.01})
+        assert (places != plain.probabilities(values).argmax(axis=1)).sum() > 40
+        rows = list(zip(values.tolist(), [CLASSES[place] for place in places], strict=True))
+        strict = made(tmp_path / "strict", rows=rows, thresholds=thresholds)
+        found = export_quantised(strict, "int8", tmp_path / "a.tflite", max_loss=1)
+        assert found.before == 1.0
+        content, _ = quantised(strict, "int8")
+        registers = through_registers(strict.datamap, values.tolist())
+        with quiet():
+            other = decided(running(content)(registers), {2: 0.01})
+        assert found.comparison.different == (other != decided(strict.probabilities(registers), {2: 0.01})).sum() > 0
+        facts = json.loads(zipfile.ZipFile(tmp_path / "a.tflite").read("ampedge.json"))
+        assert facts["thresholds"] == thresholds
 
     def test_what_loses_too_much_leaves_what_was_there(self, narrow: Bundle, tmp_path: Path) -> None:
         out = tmp_path / "a.tflite"

@@ -17,6 +17,7 @@ from ampedge.quiet import quiet
 from ampedge.training.export.exporter import comparison_rows
 from ampedge.training.labelled import held_out_rows
 from ampedge.training.metrics import confusion, macro_f1
+from ampedge.training.thresholds import said_by
 
 Track = Callable[[Iterable[Candidate]], Iterable[Candidate]]
 _STARTS = 2
@@ -94,7 +95,7 @@ class _Bench:
         self._bundle = bundle
         self._truth = truth
         self._place = place
-        self._classes = bundle.probabilities(values).argmax(axis=1)
+        self._classes = said_by(bundle, bundle.probabilities(values))
         self._columns = values.shape[1]
         self._rows = place / "rows"
         values.astype(np.float64).tofile(self._rows)
@@ -109,7 +110,7 @@ class _Bench:
         command = [*candidate.command(made), self._rows, str(self._columns), out]
         runs = [process.run(command) for _ in range(_STARTS)]
         last = runs[-1]
-        said = np.fromfile(out).reshape(len(self._classes), -1).argmax(axis=1)
+        said = said_by(self._bundle, np.fromfile(out).reshape(len(self._classes), -1))
         return Measured(
             name=candidate.name,
             **self._scores(said),

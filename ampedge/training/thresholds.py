@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from ampedge.decision import chosen
 from ampedge.errors import UsageError
+from ampedge.model.bundle import Bundle
 from ampedge.model.network import Matrix
 from ampedge.training.labels import known_class
 
@@ -60,6 +61,11 @@ def threshold(cost: float) -> float:
 def said(probabilities: Matrix, thresholds: Mapping[int, float]) -> NDArray[np.intp]:
     """The place of the class that is said of each row, as the pipeline chooses it."""
     return np.array([chosen(row, thresholds) for row in probabilities.tolist()], dtype=np.intp)
+
+
+def said_by(bundle: Bundle, probabilities: Matrix) -> NDArray[np.intp]:
+    """The same with the thresholds of the bundle."""
+    return said(probabilities, {bundle.classes.index(name): least for name, least in bundle.manifest.thresholds.items()})
 
 
 def traded(

@@ -1,4 +1,4 @@
-"""What an exported file says about itself beside the network: its features and its classes, in order."""
+"""What an exported file says about itself beside the network: features and classes in order, and thresholds."""
 
 import json
 import re
@@ -10,13 +10,14 @@ FACTS = "ampedge.json"
 
 
 def facts(bundle: Bundle) -> str:
-    """The names that belong to the network's inputs and outputs, as JSON."""
+    """The names that belong to the network's inputs and outputs, and how a class is chosen, as JSON."""
     manifest = bundle.manifest
     plain = {
         "model": manifest.name,
         "version": manifest.version,
         "features": [{"name": feature.name, "unit": feature.unit} for feature in manifest.features],
         "classes": manifest.classes,
+        **({"thresholds": manifest.thresholds} if manifest.thresholds else {}),
     }
     return json.dumps(plain, indent=1, ensure_ascii=False)
 

@@ -1,10 +1,11 @@
 """A smaller LiteRT file, which may say something else: kept only where it judges held-out rows nearly as well."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ampedge.errors import DataError, GateError, missing_extra
 from ampedge.model.bundle import Bundle
@@ -18,6 +19,7 @@ from ampedge.training.export.quantised_graph import Precision, float16_graph, in
 from ampedge.training.labelled import held_out_rows, representative_rows
 from ampedge.training.metrics import confusion, macro_f1
 from ampedge.training.registers import through_registers
+from ampedge.training.thresholds import said_by
 
 _TRAIN_AGAIN = "Give the directory that `ampedge train` of this version wrote; of an older one, train it again."
 
@@ -99,15 +101,16 @@ def export_quantised(bundle: Bundle, precision: Precision, out: Path, *, max_los
     with quiet():
         run = tflite.running(content)
         comparison, found = compare(bundle, run, values), run(values)
+    before, after = said_by(bundle, bundle.probabilities(values)), said_by(bundle, found)
     result = QuantisedExport(
         path=out,
         precision=precision,
         size_bytes=len(content),
         float32_bytes=len(tflite.content(bundle)),
         calibrated_on=calibrated_on,
-        comparison=comparison,
-        before=_macro_f1(bundle, truth, bundle.probabilities(values)),
-        after=_macro_f1(bundle, truth, found),
+        comparison=replace(comparison, different=int(np.count_nonzero(before != after))),
+        before=_macro_f1(bundle, truth, before),
+        after=_macro_f1(bundle, truth, after),
         max_loss=max_loss,
     )
     if result.passed:
@@ -138,6 +141,6 @@ def _calibration(bundle: Bundle) -> Matrix:
     return through_registers(bundle.datamap, [row.values for row in found.rows])
 
 
-def _macro_f1(bundle: Bundle, truth: list[str], probabilities: Matrix) -> float:
-    said = [bundle.classes[best] for best in np.asarray(probabilities).argmax(axis=1)]
+def _macro_f1(bundle: Bundle, truth: list[str], places: NDArray[np.intp]) -> float:
+    said = [bundle.classes[place] for place in places]
     return macro_f1(confusion(truth, said, bundle.classes))
