@@ -157,10 +157,21 @@ def test_a_fault_says_why_and_a_normal_label_does_not(amplifier: Bundle) -> None
     assert run(amplifier, *HEALTHY[:4], 1e6).because == ()  # its own reason, outside_training, says it
 
 
-def test_the_live_line_of_serve_tells_it(amplifier: Bundle) -> None:
-    poller = SimpleNamespace(skipped=0)
-    loop = SimpleNamespace(latest=run(amplifier, *DISTORTED), age_s=lambda: 0.5, rate=lambda: 1.0, poller=poller)
-    assert "good output_thd 4.8 % (healthy 0.7 to 2.1)  0.5 s ago" in live._device(loop, "healthy").plain  # type: ignore[arg-type]
+@pytest.mark.parametrize("devices", [1, 2])
+def test_the_live_line_of_serve_tells_it_last(amplifier: Bundle, devices: int) -> None:
+    """Where a line does not fit the terminal its end is lost, and that must not be that the broker is away."""
+    loop = SimpleNamespace(name="amp", latest=run(amplifier, *DISTORTED), age_s=lambda: 0.5, rate=lambda: 1.0)
+    loop.poller = SimpleNamespace(skipped=0)
+    service = SimpleNamespace(devices=[loop] * devices, normal_label="healthy")
+    service.publisher = SimpleNamespace(connected=False)
+    service.log = SimpleNamespace(counts=SimpleNamespace(waiting=0, dropped=0))
+    shown = live.lines(service).plain.splitlines()  # type: ignore[arg-type]
+    why = "output_thd 4.8 % (healthy 0.7 to 2.1)"
+    if devices == 1:
+        assert [line.endswith(f"good  0.5 s ago  1/s  MQTT away  {why}") for line in shown] == [True]
+    else:
+        assert [line.endswith(f"good  0.5 s ago  1/s  {why}") for line in shown[:2]] == [True, True]
+        assert shown[2:] == ["MQTT away"]
 
 
 def test_an_odd_combination_names_the_tag_that_does_not_fit(amplifier: Bundle) -> None:

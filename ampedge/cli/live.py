@@ -69,17 +69,22 @@ class Output:
 
 
 def lines(service: Service) -> "Text":
-    """What there is to see of each device, then of broker and log."""
+    """What there is to see of each device, of broker and log; what speaks for a label last: ends may be cut off."""
     from rich.text import Text
 
-    several = len(service.devices) > 1
     text = Text(no_wrap=True, overflow="ellipsis")
+    if len(service.devices) == 1:
+        (loop,) = service.devices
+        text.append_text(_device(loop, service.normal_label)).append("  ").append_text(_delivery(service))
+        return text.append(_because(loop, service.normal_label))
     for loop in service.devices:
-        if several:
-            text.append(f" {loop.name} ", "bold")
-        text.append_text(_device(loop, service.normal_label))
-        text.append("\n" if several else "  ")
+        text.append(f" {loop.name} ", "bold").append_text(_device(loop, service.normal_label))
+        text.append(f"{_because(loop, service.normal_label)}\n")
     return text.append_text(_delivery(service))
+
+
+def _because(loop: DeviceLoop, normal: str) -> str:
+    return f"  {in_words(loop.latest.because, normal)}" if loop.latest is not None and loop.latest.because else ""
 
 
 def _device(loop: DeviceLoop, normal: str) -> "Text":
@@ -95,8 +100,6 @@ def _device(loop: DeviceLoop, normal: str) -> "Text":
     text.append(f" {record.quality} ", _STYLES[record.quality])
     if record.reasons:
         text.append(f"({', '.join(record.reasons)}) ", "dim")
-    if record.because:
-        text.append(f"{in_words(record.because, normal)} ", "not bold")
     text.append(f" {loop.age_s():.1f} s ago  {loop.rate():.2g}/s", "dim")
     if loop.poller.skipped:
         text.append(f"  {loop.poller.skipped} skipped", "red")
