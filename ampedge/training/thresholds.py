@@ -65,7 +65,8 @@ def said(probabilities: Matrix, thresholds: Mapping[int, float]) -> NDArray[np.i
 
 def said_by(bundle: Bundle, probabilities: Matrix) -> NDArray[np.intp]:
     """The same with the thresholds of the bundle."""
-    return said(probabilities, {bundle.classes.index(name): least for name, least in bundle.manifest.thresholds.items()})
+    least = bundle.manifest.thresholds
+    return said(probabilities, {bundle.classes.index(name): least[name] for name in least})
 
 
 def traded(
