@@ -172,6 +172,15 @@ class TestGate:
         facts = json.loads(zipfile.ZipFile(tmp_path / "a.tflite").read("ampedge.json"))
         assert facts["thresholds"] == thresholds
 
+    def test_without_out_it_leaves_the_whole_file_alone(
+        self, bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        Path("tiny.tflite").write_bytes(b"the whole one")
+        assert command(bundle, "--quantize", "float16").exit_code == 0
+        assert {file.name for file in tmp_path.iterdir()} == {"tiny.tflite", "tiny-float16.tflite"}
+        assert Path("tiny.tflite").read_bytes() == b"the whole one"
+
     def test_what_loses_too_much_leaves_what_was_there(self, narrow: Bundle, tmp_path: Path) -> None:
         out = tmp_path / "a.tflite"
         for before in (None, b"older"):

@@ -62,7 +62,7 @@ def export(
         bundle = sign_bundle(bundle, sign)
         if exposed(sign):
             messages.print(f"Others on this machine can read the key: chmod 600 {sign}", style="yellow", markup=False)
-    place = out or exporter.default_place(bundle, to)
+    place = out or exporter.default_place(bundle, to, quantize)
     if quantize is not None:
         judged = export_quantised(bundle, quantize, place, max_loss=0.01 if max_loss is None else max_loss)
         if as_json:

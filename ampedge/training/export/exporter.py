@@ -53,9 +53,9 @@ class Export:
         }
 
 
-def default_place(bundle: Bundle, name: str) -> Path:
-    """Here, named after the bundle, with the ending of the format `name`."""
-    return Path(file_stem(bundle) + FORMATS[name].ending)
+def default_place(bundle: Bundle, name: str, precision: str | None = None) -> Path:
+    """Here, named after the bundle and what it is quantised to, with the ending of the format `name`."""
+    return Path(file_stem(bundle) + (f"-{precision}" if precision else "") + FORMATS[name].ending)
 
 
 def export(bundle: Bundle, name: str, out: Path) -> Export:
