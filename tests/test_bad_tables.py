@@ -218,7 +218,6 @@ HAS_NO_COLUMN = "data.csv has no column 'status'; did you mean"
 REFUSED: list[tuple[str, str | bytes, str, str]] = [
     # (name, content, what the message says, a part of the remedy)
     ("a missing label column", joined(header=("plate", "bias", "state")), f"{HAS_NO_COLUMN} 'state'?", "--label"),
-    ("a label column in capitals", joined(header=("plate", "bias", "STATUS")), f"{HAS_NO_COLUMN} 'STATUS'?", "--label"),
     ("an empty file", "", "data.csv is empty", "header line"),
     ("only line ends", "\n\r\n\n", "data.csv is empty", "header line"),
     ("only a byte order mark", b"\xff\xfe", "data.csv is empty", "header line"),

@@ -48,7 +48,7 @@ def import_(
 
     if trust:
         Console(stderr=True, soft_wrap=True, highlight=False).print(
-            f"Opened because you trust it: {scaler}, a pickle, which can run code.", style="yellow", markup=False
+            f"You trust {scaler}: a pickle, which can run code when it is opened.", style="yellow", markup=False
         )
     imported = import_model(
         network,
