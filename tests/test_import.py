@@ -105,7 +105,7 @@ class TestTrust:
             env=python_path(here),
         )
         assert done.returncode == 0, done.stderr
-        assert "scaler.save, a pickle, which can run code" in done.stderr
+        assert "scaler.save: a pickle, which can run code" in done.stderr
         assert "drawn within them" in done.stderr
 
 
