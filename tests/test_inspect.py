@@ -186,6 +186,17 @@ def test_an_excursion_that_lasts_is_no_spike() -> None:
     assert not wild(values, CLASSES, ONCE).any.any()
 
 
+@pytest.mark.parametrize("other_side", [False, True])
+def test_one_that_would_sink_the_column_is_believed_only_of_a_whole_class(other_side: bool) -> None:
+    values, targets = NOISE.copy(), CLASSES.copy()
+    values[100:108] = np.linspace(30_000, 33_000, 8)
+    if other_side:
+        values[300] = -40_000
+    assert np.flatnonzero(wild(values, targets, ONCE).spikes).tolist() == [*range(100, 108), *[300] * other_side]
+    targets[100:108] = 3
+    assert np.flatnonzero(wild(values, targets, ONCE).spikes).tolist() == [300] * other_side
+
+
 # Frozen stretches
 
 

@@ -15,6 +15,9 @@ from ampedge.training.inspection.finding import Flags, Numbers
 POISON = 1.5
 """Wild values that widen a column's standard deviation by more than this spoil its scaling: training refuses them."""
 
+_SINKS = 20.0
+"""What widens it by more than this is not believed for lasting or for belonging together: nothing else would be seen."""
+
 LARGEST = 1e100
 """Beyond this the squares in a standard deviation leave the numbers of a computer."""
 
@@ -123,12 +126,15 @@ def _apart(values: Numbers, ranked: Numbers, targets: NDArray[np.integer]) -> Fl
     spread = float(max((third - first) / 2, (high - low) / 8))
     # each side is judged without what may be wild on the other
     is_code = _is_code(ranked[limit:-limit] if len(ranked) > 4 * limit else ranked)
+    sides = []
     for inwards, side in ((ranked[::-1], 1), (ranked, -1)):
         count = _beyond(inwards, side, limit, centre=centre, spread=spread, is_code=is_code)
         if count:
-            far = values >= inwards[count - 1] if side == 1 else values <= inwards[count - 1]
-            if not _is_real(np.flatnonzero(far), targets):
-                found |= far
+            sides.append(values >= inwards[count - 1] if side == 1 else values <= inwards[count - 1])
+    for far, other in zip(sides, [*sides[1:], *sides[:1]], strict=True):
+        judged = far | ~other  # one side alone
+        if not _is_real(np.flatnonzero(far), targets) or _sinks(values[judged], far[judged], targets[judged]):
+            found |= far
     if ranked[0] >= 0 or ranked[-1] <= 0:
         return found
     of_other_sign = _of_other_sign(values, limit, centre=centre, spread=spread)
@@ -205,6 +211,14 @@ def _is_real(places: NDArray[np.intp], targets: NDArray[np.integer]) -> bool:
     close = np.diff(places) == 1
     by_chance = len(places) * (len(places) - 1) / len(targets)
     return bool(close.sum() >= _IN_A_ROW * len(places)) and float(poisson.sf(close.sum() - 1, by_chance)) < _BY_CHANCE
+
+
+def _sinks(values: Numbers, far: Flags, targets: NDArray[np.integer]) -> bool:
+    """True where these values would hide all others from a network, unless most of them are most of a class."""
+    labelled = targets >= 0
+    sizes = np.bincount(targets[labelled])
+    out = np.bincount(targets[labelled & far], minlength=len(sizes))
+    return stretch(values, far) > _SINKS and 2 * int(out[2 * out > sizes].sum()) <= int(far.sum())
 
 
 def _is_of_one_class(found: NDArray[np.integer], targets: NDArray[np.integer]) -> bool:
