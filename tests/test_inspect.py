@@ -5,6 +5,7 @@ import json
 import re
 from collections import Counter
 from html.parser import HTMLParser
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -280,6 +281,7 @@ def test_copies_and_contradictions() -> None:
 @pytest.mark.parametrize("rare", ["helathy", "heathy", "healthhy", "hea-lthy", "heelthy", "Heal thy"])
 def test_a_slip_of_the_hand(rare: str) -> None:
     assert is_slip(rare.lower(), "healthy")
+    assert is_slip("nofailure", "no_failure")
 
 
 @pytest.mark.parametrize(
@@ -442,6 +444,24 @@ def test_the_copy_lists_every_change_by_its_line(tmp_path: Path) -> None:
     assert found.steps[-1] == ("after dropping duplicates", len(kept))
 
 
+def test_a_copy_of_the_copy_changes_nothing(tmp_path: Path) -> None:
+    rows = cells()
+    for at, rig in enumerate(("=1+1", "'=1+1", "''=1+1", "'tis", "+49 123")):
+        rows[at][HEAD.index("rig")] = rig
+    rows[7][4] = f"{rows[7][4]} "
+    names = ["=speed", "'@torque", *HEAD[2:]]
+    _, copy, changes = fixed(tmp_path, rows, names)
+    assert [change[:4] for change in changes[1:]] == [
+        ["1", "'=speed", "'=speed", "''=speed"],
+        ["2", "rig", "'=1+1", "''=1+1"],
+        ["6", "rig", "'+49 123", "''+49 123"],
+        ["9", "status", rows[7][4], rows[7][4].strip()],
+    ]
+    _, again, changes = fixed(tmp_path, copy[1:], copy[0])
+    assert again == copy
+    assert changes[1:] == []
+
+
 def test_the_copy_can_be_trained_on(tmp_path: Path) -> None:
     wild_kinds = [kind for kind in PLANTERS if not kind.endswith(("column", "away", "classes", "balance", "range"))]
     for seed in range(6):
@@ -460,10 +480,14 @@ def test_the_copy_takes_the_place_of_nothing_else(tmp_path: Path) -> None:
     link = tmp_path / "link.csv"
     link.symlink_to(path)
     before = path.read_bytes()
-    for out in (path, link):
-        done = invoke(tmp_path, path, "--fix", out)
+    for option, out in product(("--fix", "--html"), (path, link)):
+        done = invoke(tmp_path, path, option, out)
         assert isinstance(done.exception, UsageError)
-        assert "would overwrite the table itself" in done.exception.problem
+        assert f"{option} {out} would overwrite the table itself" in done.exception.problem
+    for page in ("new.csv", "new.changes.csv", "./new.csv"):
+        done = invoke(tmp_path, path, "--fix", tmp_path / "new.csv", "--html", f"{tmp_path}/{page}")
+        assert isinstance(done.exception, UsageError)
+        assert not (tmp_path / "new.csv").exists()
     assert path.read_bytes() == before
     assert not list(tmp_path.glob("*.changes.csv"))
     out = document(tmp_path, path, "--fix", tmp_path / "new.csv")["fixed"]

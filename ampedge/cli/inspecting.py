@@ -13,9 +13,10 @@ from rich.text import Text
 
 from ampedge.cli.reading import reading_bar
 from ampedge.datamap import DataMap
+from ampedge.errors import UsageError
 from ampedge.table import read_table
 from ampedge.training.inspection.finding import Finding, Severity, listed
-from ampedge.training.inspection.fix import Fixed, write_fixed
+from ampedge.training.inspection.fix import Fixed, changes_beside, write_fixed
 from ampedge.training.inspection.inspect import Inspection, inspect, need_libraries
 from ampedge.training.inspection.page import write_page
 from ampedge.training.settings import TableSettings
@@ -38,6 +39,7 @@ def run(
 ) -> int:
     """Inspect a table, write what is asked for, print the report on stdout; gives the number of errors found."""
     need_libraries()
+    _check_places(path, fix, html)
     messages = Console(stderr=True, soft_wrap=True, highlight=False)
     with reading_bar(messages, path) as progress:
         table = read_table(path, sep=settings.sep, decimal=settings.decimal, drop_bad_rows=True, progress=progress)
@@ -56,6 +58,20 @@ def run(
     if html is not None:
         messages.print(f"Report: {html}", markup=False)
     return found.counts()[Severity.ERROR]
+
+
+def _check_places(path: Path, fix: Path | None, html: Path | None) -> None:
+    """Raise UsageError where a file that is to be written is the table, or another one of them."""
+    written: dict[Path, str] = {}
+    for option, out in (("--fix", fix), ("--html", html)):
+        if out is None:
+            continue
+        for place in (out, changes_beside(out)) if option == "--fix" else (out,):
+            if place.exists() and path.exists() and place.samefile(path):
+                raise UsageError(f"{option} {out} would overwrite the table itself.", "Give it another name.")
+            if other := written.get(place.resolve()):
+                raise UsageError(f"{option} {out} would overwrite what {other} writes.", "Give it another name.")
+            written[place.resolve()] = f"{option} {out}"
 
 
 @contextmanager

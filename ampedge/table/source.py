@@ -1,7 +1,7 @@
 """The rows of a file, batch by batch, as often as they are asked for."""
 
 import csv
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from io import TextIOWrapper
 from itertools import islice
@@ -224,7 +224,7 @@ class _Lines:
                 yield line
 
 
-def unescaped_cells(cells: list[str]) -> tuple[str, ...]:
+def unescaped_cells(cells: Sequence[str]) -> tuple[str, ...]:
     """The texts of a row, without the apostrophe before what would be a formula."""
     return tuple(unescaped(cell) if cell[:1] == "'" else cell for cell in cells)
 

@@ -151,10 +151,15 @@ class Table:
         return held[row] if held is not None else next(islice(self.rows(), row, None)).cells[place]
 
     def rows(self) -> Iterator[Row]:
-        """Every row with all its cells as they were written, read from the file again."""
+        """Every row with all its cells as texts, read from the file again."""
+        for row in self.rows_as_written():
+            yield Row(row.line, unescaped_cells(row.cells))
+
+    def rows_as_written(self) -> Iterator[Row]:
+        """The same with the apostrophe that keeps a text from being a formula, where the file has it."""
         for batch in self._source.batches():
             for line, cells in zip(batch.lines, batch.rows, strict=True):
-                yield Row(line, unescaped_cells(cells))
+                yield Row(line, tuple(cells))
 
 
 def packed_lines(lines: list[int]) -> "NDArray[np.int64] | range":

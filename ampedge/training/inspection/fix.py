@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from ampedge.errors import DataError, UsageError
-from ampedge.formulas import escaped
+from ampedge.errors import DataError
+from ampedge.formulas import escaped, unescaped
 from ampedge.table import Row, fault
 from ampedge.training.destination import new_file
 from ampedge.training.inspection.examination import Drop
@@ -51,13 +51,10 @@ class Fixed:
 def write_fixed(inspection: Inspection, out: Path, told: Callable[[int, int], None] = lambda *_: None) -> Fixed:
     """Write the cleaned copy to `out` and its changes beside it; `told` hears how many rows of how many are done.
 
-    Raises UsageError where `out` is the table itself, DataError where no row would be left.
+    Raises DataError where no row would be left.
     """
     table = inspection.sheet.table
-    changes_path = out.with_name(f"{out.stem}.changes.csv")
-    for path in (out, changes_path):
-        if path.exists() and path.samefile(table.path):
-            raise UsageError(f"--fix {out} would overwrite the table itself.", "Give the copy another name.")
+    changes_path = changes_beside(out)
     if inspection.dropped_in.all():
         raise DataError(
             f"{table.path}: no row would be left in a cleaned copy; nothing was written.",
@@ -70,6 +67,11 @@ def write_fixed(inspection: Inspection, out: Path, told: Callable[[int, int], No
         copy.writerow(_header(inspection, changes))
         rows = _write_rows(inspection, copy, changes, told)
     return Fixed(out, changes_path, rows, dict(changes.counts))
+
+
+def changes_beside(out: Path) -> Path:
+    """Where the list of the changes in a copy stands."""
+    return out.with_name(f"{out.stem}.changes.csv")
 
 
 class _Changes:
@@ -92,11 +94,14 @@ def _open(path: Path) -> Any:
 
 def _header(inspection: Inspection, changes: _Changes) -> list[str]:
     line, cells = inspection.sheet.table.header
-    names = [cell.strip() for cell in cells][: len(inspection.sheet.table.columns)]
-    for cell, name in zip(cells, names, strict=False):
-        if cell != name:
-            changes.add(line, name, cell, name, _STRIPPED, kind="names stripped")
-    return [escaped(name) for name in names]
+    names = [unescaped(cell.strip()) for cell in cells][: len(inspection.sheet.table.columns)]
+    safe = list(map(escaped, names))
+    for cell, name, made in zip(cells, names, safe, strict=False):
+        if cell.strip() != cell:
+            changes.add(line, name, cell, made, _STRIPPED, kind="names stripped")
+        elif cell != made:
+            changes.add(line, name, cell, made, _FORMULA, kind="formulas made text")
+    return safe
 
 
 def _left_out(inspection: Inspection) -> Iterator[tuple[int, str]]:
@@ -122,7 +127,7 @@ def _write_rows(inspection: Inspection, copy: Any, changes: _Changes, told: Call
     row, drop = next(reasons, (-1, None))
     line, why = next(lines, (0, ""))
     written = 0
-    for place, one in enumerate(sheet.table.rows()):
+    for place, one in enumerate(sheet.table.rows_as_written()):
         if place % 4096 == 0:
             told(place, len(sheet))
         while why and line < one.line:
@@ -133,14 +138,15 @@ def _write_rows(inspection: Inspection, copy: Any, changes: _Changes, told: Call
             row, drop = next(reasons, (-1, None))
         if inspection.dropped_in[place]:
             continue
-        cells = list(one.cells)
-        name = sheet.names[cells[label]]
-        if name != cells[label]:
-            changes.add(one.line, sheet.label, cells[label], name, _SPELLING, kind="labels respelled")
-            cells[label] = name
-        safe = [escaped(cell) for cell in cells]
-        for column, cell, made in zip(sheet.table.columns, cells, safe, strict=True):
-            if cell != made:
+        texts = list(map(unescaped, one.cells))
+        name = sheet.names[texts[label]]
+        is_other = name != texts[label]
+        if is_other:
+            changes.add(one.line, sheet.label, one.cells[label], escaped(name), _SPELLING, kind="labels respelled")
+            texts[label] = name
+        safe = list(map(escaped, texts))
+        for at, (column, cell, made) in enumerate(zip(sheet.table.columns, one.cells, safe, strict=True)):
+            if cell != made and not (at == label and is_other):
                 changes.add(one.line, column, cell, made, _FORMULA, kind="formulas made text")
         copy.writerow(safe)
         written += 1
@@ -157,7 +163,7 @@ def _note(columns: tuple[str, ...], row: Row, drop: Drop, changes: _Changes) -> 
         drop.column or "",
         was,
         "",
-        f"row left out: {drop.why or fault(was)}",
+        f"row left out: {drop.why or fault(unescaped(was))}",
         kind=f"rows left out: {drop.step.name.lower()}",
     )
 

@@ -108,12 +108,12 @@ def is_slip(rare: str, common: str) -> bool:
 
     Words that differ in digits, in the first or in the last letter may well be meant (`fault_a`, `atypical`).
     """
-    words = zip(_WORDS.split(rare), _WORDS.split(common), strict=False)
-    if any(one != other and min(len(one), len(other)) < _SHORT for one, other in words):
-        return False
     bare, whole = (_WORDS.sub("", text) for text in (rare, common))
     if bare == whole:
         return True
+    words = zip(_WORDS.split(rare), _WORDS.split(common), strict=False)
+    if any(one != other and min(len(one), len(other)) < _SHORT for one, other in words):
+        return False
     begin = _common(bare, whole)
     end = _common(bare[begin:][::-1], whole[begin:][::-1])
     one, other = bare[begin : len(bare) - end], whole[begin : len(whole) - end]

@@ -16,7 +16,7 @@ POISON = 1.5
 """Wild values that widen a column's standard deviation by more than this spoil its scaling: training refuses them."""
 
 _SINKS = 20.0
-"""What widens it by more than this is not believed for lasting or for belonging together: nothing else would be seen."""
+"""What widens it by more than this hides all else: that it lasts, or is of one class, does not excuse it."""
 
 LARGEST = 1e100
 """Beyond this the squares in a standard deviation leave the numbers of a computer."""
