@@ -462,6 +462,21 @@ def test_a_copy_of_the_copy_changes_nothing(tmp_path: Path) -> None:
     assert changes[1:] == []
 
 
+def test_a_text_of_several_lines_stays_one_cell_of_the_copy(tmp_path: Path) -> None:
+    rows = cells()
+    texts = ["a\rb", "a\r\nb", "a\nb"]
+    for row, text in zip(rows, texts, strict=False):
+        row[3] = text
+    path = tmp_path / "data.csv"
+    with path.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([HEAD, *rows])
+    for out in (tmp_path / "copy.csv", tmp_path / "again.csv"):
+        found = inspect(read_table(path, drop_bad_rows=True), TableSettings())
+        assert write_fixed(found, out).rows == ROWS
+        path = out
+    assert [row.cells[3] for row in read_table(path).rows()][:3] == texts
+
+
 def test_the_copy_can_be_trained_on(tmp_path: Path) -> None:
     wild_kinds = [kind for kind in PLANTERS if not kind.endswith(("column", "away", "classes", "balance", "range"))]
     for seed in range(6):
@@ -490,6 +505,7 @@ def test_the_copy_takes_the_place_of_nothing_else(tmp_path: Path) -> None:
         assert not (tmp_path / "new.csv").exists()
     assert path.read_bytes() == before
     assert not list(tmp_path.glob("*.changes.csv"))
+    assert "is a directory" in str(invoke(tmp_path, path, "--fix", "/").exception)
     out = document(tmp_path, path, "--fix", tmp_path / "new.csv")["fixed"]
     assert out == {
         "path": str(tmp_path / "new.csv"),

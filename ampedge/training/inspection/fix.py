@@ -62,8 +62,8 @@ def write_fixed(inspection: Inspection, out: Path, told: Callable[[int, int], No
         )
     with ExitStack() as stack:
         made, made_changes = (stack.enter_context(new_file(path, option=_OPTION)) for path in (out, changes_path))
-        copy = csv.writer(stack.enter_context(_open(made)), delimiter=table.sep, lineterminator="\n")
-        changes = _Changes(csv.writer(stack.enter_context(_open(made_changes)), lineterminator="\n"))
+        copy = csv.writer(stack.enter_context(_open(made)), delimiter=table.sep)
+        changes = _Changes(csv.writer(stack.enter_context(_open(made_changes))))
         copy.writerow(_header(inspection, changes))
         rows = _write_rows(inspection, copy, changes, told)
     return Fixed(out, changes_path, rows, dict(changes.counts))
@@ -71,7 +71,7 @@ def write_fixed(inspection: Inspection, out: Path, told: Callable[[int, int], No
 
 def changes_beside(out: Path) -> Path:
     """Where the list of the changes in a copy stands."""
-    return out.with_name(f"{out.stem}.changes.csv")
+    return out.parent / f"{out.stem}.changes.csv"
 
 
 class _Changes:
@@ -89,6 +89,7 @@ class _Changes:
 
 
 def _open(path: Path) -> Any:
+    """A file for CSV, whose lines end in CR and LF: with other ends Python does not quote a CR within a cell."""
     return path.open("w", encoding="utf-8", newline="")
 
 
