@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import re
 from collections import Counter
 from html.parser import HTMLParser
@@ -505,6 +506,14 @@ def test_the_copy_takes_the_place_of_nothing_else(tmp_path: Path) -> None:
         assert not (tmp_path / "new.csv").exists()
     assert path.read_bytes() == before
     assert not list(tmp_path.glob("*.changes.csv"))
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for option in ("--fix", "--html"):
+        assert "is no regular file" in str(invoke(tmp_path, path, option, pipe).exception)
+    assert pipe.is_fifo()
+    circle = tmp_path / "circle.csv"
+    circle.symlink_to(circle)
+    assert invoke(tmp_path, path, "--html", circle).exit_code == 0
     assert "is a directory" in str(invoke(tmp_path, path, "--fix", "/").exception)
     out = document(tmp_path, path, "--fix", tmp_path / "new.csv")["fixed"]
     assert out == {

@@ -104,6 +104,18 @@ def test_ragged_rows_are_dropped_and_counted_where_asked(tmp_path: Path) -> None
     assert table.notes == ("2 rows with too few or too many fields dropped, the first in line 4.",)
 
 
+@pytest.mark.parametrize("quoted", [False, True])
+def test_a_short_row_does_not_turn_decimal_commas_into_separators(tmp_path: Path, quoted: bool) -> None:
+    rows = [f"{second};{second},5;3,{second};good" for second in range(10, 40)]
+    rows[3] = rows[3].removesuffix(";good")
+    if quoted:
+        rows[12] = ";".join(f'"{cell}"' for cell in rows[12].split(";"))
+    path = tmp_path / "short.csv"
+    path.write_text("\n".join(["time;a;b;status", *rows, ""]), "utf-8")
+    table = read_table(path, drop_bad_rows=True)
+    assert (table.columns, len(table), list(table.left_out.ragged)) == (("time", "a", "b", "status"), 29, [5])
+
+
 def test_options_override_what_is_recognised(tmp_path: Path) -> None:
     path = written(tmp_path, "a;b,status\n1,5;2\n2,5;2\n")
     assert read_table(path, sep=";", decimal=".").columns == ("a", "b,status")

@@ -1,6 +1,7 @@
 """An inspection on the terminal: how far it is, what was found, what was written."""
 
 import json
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import groupby
@@ -62,16 +63,17 @@ def run(
 
 def _check_places(path: Path, fix: Path | None, html: Path | None) -> None:
     """Raise UsageError where a file that is to be written is the table, or another one of them."""
-    written: dict[Path, str] = {}
+    written: dict[str, str] = {}
     for option, out in (("--fix", fix), ("--html", html)):
         if out is None:
             continue
         for place in (out, changes_beside(out)) if option == "--fix" else (out,):
             if place.exists() and path.exists() and place.samefile(path):
                 raise UsageError(f"{option} {out} would overwrite the table itself.", "Give it another name.")
-            if other := written.get(place.resolve()):
+            real = os.path.realpath(place)  # unlike resolve, silent about links in a circle
+            if other := written.get(real):
                 raise UsageError(f"{option} {out} would overwrite what {other} writes.", "Give it another name.")
-            written[place.resolve()] = f"{option} {out}"
+            written[real] = f"{option} {out}"
 
 
 @contextmanager

@@ -167,7 +167,8 @@ def _recognised_separator(path: Path, lines: Sequence[str]) -> str:
 def _header_place(rows: Sequence[Row]) -> int:
     """Which of the rows is the header: the first, or the one behind a logger's lines on itself.
 
-    Those fill half the columns at most, the header has a name for each column, and rows with numbers follow it.
+    Those fill half the columns at most, the header has a name for each column, and most rows behind it
+    have numbers: at a wrong separator a short row alone may end in one.
     A first row that lacks just one name is a header, and as such an error.
     """
     if not rows:
@@ -178,7 +179,7 @@ def _header_place(rows: Sequence[Row]) -> int:
         return 0
     below = [row for row in rows[before + 1 : before + 1 + _ROWS_BELOW] if len(row.cells) == width]
     is_header = len(rows[before].cells) == width and _names(rows[before].cells)
-    return before if is_header and any(_has_number(row.cells) for row in below) else 0
+    return before if is_header and 2 * sum(_has_number(row.cells) for row in below) > len(below) else 0
 
 
 def _filled(cells: Sequence[str]) -> Sequence[str]:

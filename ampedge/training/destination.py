@@ -16,6 +16,8 @@ def new_file(path: Path, *, option: str = "--out") -> Iterator[Path]:
     """
     if path.is_dir():
         raise UsageError(f"{path} is a directory.", f"Give a file with {option}, such as {path / 'NAME'}{path.suffix}.")
+    if path.exists() and not path.is_file():  # a rename would take the place of /dev/null itself
+        raise UsageError(f"{path} is no regular file; nothing was written.", f"Give a file with {option}.")
     with _writable(path, option), replaced_file(path) as made:
         yield made
 
