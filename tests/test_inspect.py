@@ -158,6 +158,14 @@ def test_a_value_far_from_all_others_is_a_spike_and_a_mark_in_its_place_a_sentin
     assert np.flatnonzero(found.sentinels).tolist() == [3, 90, 200]
 
 
+def test_what_lies_far_out_hides_nothing_nearer() -> None:
+    draw = np.random.RandomState(0)
+    values, planted = draw.exponential(1, 3000) ** 1.5 * 150 + 1200, np.arange(11) * 200 + 7
+    values[planted] = (9999, 9999, *[65535] * 4, 140_600, 149_500, 1.37e7, 1.6e7, 1.9e7)
+    found = wild(values, draw.randint(0, 3, 3000), np.ones(3000, bool))
+    assert np.flatnonzero(found.any).tolist() == planted.tolist()
+
+
 @pytest.mark.parametrize(
     "values",
     [

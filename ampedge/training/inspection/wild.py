@@ -91,13 +91,18 @@ def wild(values: Numbers, targets: NDArray[np.integer], once: Flags) -> Wild:
     """
     spikes, sentinels = np.zeros(len(values), bool), np.zeros(len(values), bool)
     judged = np.isfinite(values) & once
-    known, known_targets = (values, targets) if judged.all() else (values[judged], targets[judged])
-    ranked = np.sort(known)
-    if len(known) >= _FEWEST and ranked[-1] > ranked[0]:
+    while True:  # what lies farther out hides what lies nearer, so the rest is looked at anew until it is clean
+        known, known_targets = (values, targets) if judged.all() else (values[judged], targets[judged])
+        ranked = np.sort(known)
+        if len(known) < _FEWEST or ranked[-1] == ranked[0]:
+            break
         far = _apart(known, ranked, known_targets)
         marks = _marks(known, ranked, far, known_targets)
+        if not (far | marks).any():
+            break
         spikes[judged] = far & ~marks
         sentinels[judged] = marks
+        judged &= ~(spikes | sentinels)
     spikes, sentinels = _wherever(spikes, values), _wherever(sentinels, values)
     return Wild(spikes & ~sentinels, sentinels)
 
