@@ -105,7 +105,7 @@ def files(training: Training) -> dict[str, bytes]:
         HELD_OUT: _table(training, training.parts.test),
         REPRESENTATIVE: _table(training, _representative(training)),
         HISTORY: history_png(training.learned.fitted),
-        **({COSTS: costs_png(training.trades)} if training.trades else {}),
+        **({COSTS: costs_png(training.trades, {one.name: one.chosen for one in training.trades})} if training.trades else {}),
         METRICS: json.dumps(training.metrics, indent=1, ensure_ascii=False).encode(),
     }
 

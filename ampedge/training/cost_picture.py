@@ -1,7 +1,7 @@
 """What a threshold trades, as a picture: misses against false alarms, and what both cost."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from ampedge.quiet import quiet
 from ampedge.training.thresholds import Trade
@@ -10,8 +10,8 @@ _COLOURS = {"together": "#1f2937", "misses": "#c62828", "false alarms": "#1d4ed8
 _LEAST = 1e-4
 
 
-def costs_png(trades: Sequence[Trade]) -> bytes:
-    """A panel for each class below each other; a line marks the threshold that is kept in the bundle."""
+def costs_png(trades: Sequence[Trade], stored: Mapping[str, float]) -> bytes:
+    """A panel for each class below each other; lines mark the threshold of its cost, and what the bundle stores."""
     from matplotlib.figure import Figure
 
     with quiet():  # fonts that lack a label's letters warn
@@ -26,7 +26,12 @@ def costs_png(trades: Sequence[Trade]) -> bytes:
             ):
                 style = "-" if name == "together" else "--"
                 axes.step(at, costs * per_row, style, where="pre", color=_COLOURS[name], label=name)
-            axes.axvline(of_class.chosen, color="#6b7280", linestyle=":", label=f"kept: {of_class.chosen:.3g}")
+            kept = stored.get(of_class.name)
+            if kept != of_class.chosen:
+                label = f"of this cost: {of_class.chosen:.3g}"
+                axes.axvline(of_class.chosen, color="#6b7280", linestyle="-.", label=label)
+            if kept is not None:
+                axes.axvline(kept, color="#6b7280", linestyle=":", label=f"kept in the model: {kept:.3g}")
             axes.set_xscale("log")
             axes.set_xlim(_LEAST, 1)
             axes.set_ylim(bottom=0)

@@ -69,6 +69,14 @@ def said_by(bundle: Bundle, probabilities: Matrix) -> NDArray[np.intp]:
     return said(probabilities, {bundle.classes.index(name): least[name] for name in least})
 
 
+def missed(found: NDArray[np.intp], targets: NDArray[np.int32], place: int) -> dict[str, int]:
+    """Rows of the class at `place` that were not found, and other rows that were taken for it."""
+    return {
+        "misses": int(((targets == place) & (found != place)).sum()),
+        "false_alarms": int(((targets != place) & (found == place)).sum()),
+    }
+
+
 def traded(
     trades: Sequence[Trade], classes: Sequence[str], targets: NDArray[np.int32], probabilities: Matrix
 ) -> dict[str, dict[str, Any]]:
@@ -76,20 +84,13 @@ def traded(
     places = {classes.index(one.name): one for one in trades}
     now = said(probabilities, {place: one.chosen for place, one in places.items()})
     plain = said(probabilities, {})
-
-    def counts(found: NDArray[np.intp], place: int) -> dict[str, int]:
-        return {
-            "misses": int(((targets == place) & (found != place)).sum()),
-            "false_alarms": int(((targets != place) & (found == place)).sum()),
-        }
-
     return {
         one.name: {
             "cost": one.cost,
             "threshold": one.chosen,
             "rows": int((targets == place).sum()),
-            **counts(now, place),
-            "without": counts(plain, place),
+            **missed(now, targets, place),
+            "without": missed(plain, targets, place),
         }
         for place, one in places.items()
     }
@@ -97,15 +98,17 @@ def traded(
 
 def in_words(name: str, one: Mapping[str, Any]) -> str:
     """What `traded` says of a class, for people."""
-    before = one["without"]
+    beside = {key: f"without that {one['without'][key]}" for key in one["without"]}
+    if own := one.get("with_stored"):
+        beside = {key: f"with the {one['stored']:.3g} of the model {own[key]}, {beside[key]}" for key in own}
     begin = f"A miss of {name} costs {one['cost']:.4g} false alarms, so "
     if one.get("stored", one["threshold"]) != one["threshold"]:
         begin += f"it should be said from a probability of {one['threshold']:.3g} on (`train --cost` stores that)"
     else:
         begin += f"it is said from a probability of {one['threshold']:.3g} on"
     return (
-        f"{begin}: {one['misses']} of {one['rows']} missed (without that {before['misses']}), "
-        f"{one['false_alarms']} false alarms (without that {before['false_alarms']})."
+        f"{begin}: {one['misses']} of {one['rows']} missed ({beside['misses']}), "
+        f"{one['false_alarms']} false alarms ({beside['false_alarms']})."
     )
 
 

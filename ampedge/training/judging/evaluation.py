@@ -27,7 +27,7 @@ from ampedge.training.judging.worst import Mistake
 from ampedge.training.labelled import Labelled
 from ampedge.training.labelled_row import LabelledRow
 from ampedge.training.metrics import confusion, scores
-from ampedge.training.thresholds import Trade, known_costs, trade, traded
+from ampedge.training.thresholds import Trade, known_costs, missed, trade, traded
 
 _APART = "groups of "
 """How the split of a training that kept groups apart begins; see `ampedge.training.split`."""
@@ -95,15 +95,18 @@ class Evaluation:
         return int((self.answers.asked & (self.answers.said != self.answers.truth)).sum())
 
     def traded(self) -> dict[str, dict[str, Any]]:
-        """For each class with a cost, what thresholds change; `stored` is that of the bundle or None."""
+        """For each class with a cost, what thresholds change; `stored` is that of the bundle or None.
+
+        Where the two differ, `with_stored` counts what the model itself said, with all that it stores.
+        """
         asked, stored = self.answers.asked, self.bundle.manifest.thresholds
-        found = traded(
-            self.trades,
-            self.bundle.classes,
-            self.answers.truth[asked].astype(np.int32),
-            self.answers.probabilities[asked],
-        )
-        return {name: {**one, "stored": stored.get(name)} for name, one in found.items()}
+        truth, said = self.answers.truth[asked].astype(np.int32), self.answers.said[asked]
+        found = traded(self.trades, self.bundle.classes, truth, self.answers.probabilities[asked])
+        for name, one in found.items():
+            one["stored"] = stored.get(name)
+            if one["stored"] not in (None, one["threshold"]):
+                one["with_stored"] = missed(said, truth, self.bundle.classes.index(name))
+        return found
 
     def by_class(self) -> list[tuple[str, dict[str, Any]]]:
         """(class, its scores), the worst first; classes that do not occur come last."""

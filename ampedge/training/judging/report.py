@@ -55,7 +55,7 @@ def pictures(evaluation: Evaluation) -> dict[str, bytes]:
     if evaluation.calibration:
         drawn[CALIBRATION] = calibration_png(evaluation.calibration)
     if evaluation.trades:
-        drawn[COSTS] = costs_png(evaluation.trades)
+        drawn[COSTS] = costs_png(evaluation.trades, evaluation.bundle.manifest.thresholds)
     return drawn
 
 
