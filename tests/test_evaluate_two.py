@@ -13,12 +13,14 @@ from ampedge.cli.app import app
 from ampedge.cli.judged import told_apart
 from ampedge.errors import DataError, UsageError
 from ampedge.model.bundle import Bundle, load_bundle, pack_bundle
+from ampedge.table import Texts
 from ampedge.training.judging.comparison_report import comparison_page
 from ampedge.training.judging.evaluation import Evaluation, evaluate
 from ampedge.training.judging.judged_rows import rows_for_both
 from ampedge.training.judging.model_comparison import ModelComparison, compare, mcnemar
 from ampedge.training.judging.swapping import swapped
-from ampedge.training.labelled import Labelled, LabelledRow
+from ampedge.training.labelled import Labelled
+from ampedge.training.labelled_row import LabelledRow, LabelledRows
 from tests.support.bundles import centre_layers, make_bundle
 
 CLASSES = ("cold", "warm")
@@ -34,12 +36,14 @@ def threshold(place: Path, at: float, rows: Rows = ROWS, **further: object) -> B
 
 def judged(bundle: Bundle, values: Sequence[float], labels: str, groups: Sequence[str] = ()) -> Evaluation:
     names = {"c": "cold", "w": "warm"}
-    belongs = groups or [None] * len(values)
-    rows = [
-        LabelledRow(line, (value,), names[label], group)
-        for line, (value, label, group) in enumerate(zip(values, labels, belongs, strict=True), start=2)
-    ]
+    rows = labelled(values, [names[label] for label in labels], groups)
     return evaluate(bundle, Labelled(Path("rows.csv"), rows), scored="rows")
+
+
+def labelled(values: Sequence[float], labels: Sequence[str], groups: Sequence[str] = ()) -> LabelledRows:
+    each = np.arange(len(values))
+    lines, one_each = each + 2, np.array(values)[:, np.newaxis]
+    return LabelledRows(lines, one_each, Texts(each, labels), Texts(each, groups) if groups else None)
 
 
 def compared(tmp_path: Path, values: Sequence[float], labels: str, groups: Sequence[str] = ()) -> ModelComparison:
@@ -139,7 +143,7 @@ class TestDifference:
             make_bundle(tmp_path / f"<u>{at}", classes=evil, mean=[at], std=[10], layers=layers, names=["<x>"])
             for at in (10, 15)
         )
-        rows = [LabelledRow(2, (12.0,), evil[1]), LabelledRow(3, (1.0,), evil[0])]
+        rows = labelled([12.0, 1.0], [evil[1], evil[0]])
         found = [evaluate(one, Labelled(Path("<p>"), rows), scored="<s>") for one in (one, two)]
         html = comparison_page(compare(*found, rows), b"\x89PNG" + bytes(20))
         assert not re.search(r"<(b>c|i>w|u>|x>|s>|p>[^\w])", html)

@@ -19,7 +19,7 @@ from ampedge.training.judging.reliability_picture import calibration_png
 from ampedge.training.judging.resampling import drawn, interval
 from ampedge.training.judging.tallies import figured, kinds
 from ampedge.training.judging.worst import Worst, described
-from ampedge.training.labelled import LabelledRow
+from ampedge.training.labelled_row import LabelledRow
 from ampedge.training.metrics import confusion, scores
 
 NOBODY = np.empty((0, 0))

@@ -154,12 +154,14 @@ def test_train_stores_them_shows_the_trade_and_judges_what_will_run(tmp_path: Pa
     shown = runner.invoke(app, [*judge, "--cost", "worn=20"])
     assert "so it should be said from a probability of 0.0476 on (`train --cost` stores that)" in shown.stdout
     assert "A miss of worn costs 20 false alarms" in (tmp_path / "e" / "report.html").read_text()
-    again = runner.invoke(app, ["evaluate", str(bundle.path), "--cost", "worn=2", "--out", str(tmp_path / "e"), "--json"])
+    again = runner.invoke(
+        app, ["evaluate", str(bundle.path), "--cost", "worn=2", "--out", str(tmp_path / "e"), "--json"]
+    )
     other = json.loads(again.stdout)["costs"]["worn"]
     assert other["stored"] == pytest.approx(1 / 21)
-    assert other["with_stored"] == {name: of_worn[name] for name in ("misses", "false_alarms")}
+    assert other["as_is"] == {name: of_worn[name] for name in ("misses", "false_alarms")}
     assert other["threshold"] == pytest.approx(1 / 3)
-    assert f"with the 0.0476 of the model {of_worn['misses']}, " in (tmp_path / "e" / "report.html").read_text()
+    assert f"as the model is {of_worn['misses']}, without thresholds " in (tmp_path / "e" / "report.html").read_text()
     without = runner.invoke(app, [*judge, "--json"])
     assert json.loads(without.stdout)["costs"] == {}
     assert not (tmp_path / "e" / "cost_curves.png").exists()

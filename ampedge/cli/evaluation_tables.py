@@ -47,7 +47,8 @@ def show(evaluation: Evaluation, *, as_json: bool) -> None:
     say("\nConfusion matrix: what the model says of the rows of each class")
     say(_confusion(evaluation, console))
     if evaluation.worst:
-        say(f"\nThe surest of its {evaluation.wrong} mistakes, by the lines of {evaluation.path}")
+        mistakes = "1 mistake" if evaluation.wrong == 1 else f"{evaluation.wrong} mistakes"
+        say(f"\nThe surest of its {mistakes}, by the lines of {evaluation.path}")
         say(_worst(evaluation, console))
     say()
     if evaluation.groups:
@@ -56,7 +57,7 @@ def show(evaluation: Evaluation, *, as_json: bool) -> None:
         say()
     if evaluation.calibration:
         say(evaluation.calibration.sentence())
-    for name, one in evaluation.traded().items():
+    for name, one in evaluation.costs.items():
         say(in_words(name, one))
     published = evaluation.published
     say(f"Published: {published['right']} right, {published['wrong']} wrong, {published['unknown']} unknown.")

@@ -76,7 +76,7 @@ def manifest(training: Training) -> dict[str, Any]:
         ],
         "temperature": training.learned.temperature,
         "joint": None if joint is None else [of_class.model_dump() for of_class in joint],
-        "thresholds": {of_class.name: of_class.chosen for of_class in training.trades},
+        "thresholds": _thresholds(training),
         "datamap": data.datamap.as_dicts(),
         "metrics": training.metrics,
         "training": {
@@ -105,9 +105,13 @@ def files(training: Training) -> dict[str, bytes]:
         HELD_OUT: _table(training, training.parts.test),
         REPRESENTATIVE: _table(training, _representative(training)),
         HISTORY: history_png(training.learned.fitted),
-        **({COSTS: costs_png(training.trades, {one.name: one.chosen for one in training.trades})} if training.trades else {}),
+        **({COSTS: costs_png(training.trades, _thresholds(training))} if training.trades else {}),
         METRICS: json.dumps(training.metrics, indent=1, ensure_ascii=False).encode(),
     }
+
+
+def _thresholds(training: Training) -> dict[str, float]:
+    return {of_class.name: of_class.chosen for of_class in training.trades}
 
 
 def _weights(training: Training) -> bytes:

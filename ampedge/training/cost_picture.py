@@ -3,11 +3,16 @@
 import io
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ampedge.quiet import quiet
 from ampedge.training.thresholds import Trade
 
 _COLOURS = {"together": "#1f2937", "misses": "#c62828", "false alarms": "#1d4ed8"}
 _LEAST = 1e-4
+_POINTS = 4000
+"""More than a picture is wide: those of a long table would fill the memory."""
 
 
 def costs_png(trades: Sequence[Trade], stored: Mapping[str, float]) -> bytes:
@@ -18,14 +23,15 @@ def costs_png(trades: Sequence[Trade], stored: Mapping[str, float]) -> bytes:
         figure = Figure(figsize=(8, 3.4 * len(trades)), dpi=120, layout="constrained")
         for axes, of_class in zip(figure.subplots(len(trades), squeeze=False)[:, 0], trades, strict=True):
             per_row = 1000 / of_class.rows
-            at = of_class.thresholds.clip(_LEAST, 1)
+            shown = _shown(of_class.thresholds)
+            at = of_class.thresholds[shown].clip(_LEAST, 1)
             for name, costs in (
                 ("together", of_class.costs),
                 ("misses", of_class.cost * of_class.misses),
                 ("false alarms", of_class.false_alarms),
             ):
                 style = "-" if name == "together" else "--"
-                axes.step(at, costs * per_row, style, where="pre", color=_COLOURS[name], label=name)
+                axes.step(at, costs[shown] * per_row, style, where="pre", color=_COLOURS[name], label=name)
             kept = stored.get(of_class.name)
             if kept != of_class.chosen:
                 label = f"of this cost: {of_class.chosen:.3g}"
@@ -45,3 +51,9 @@ def costs_png(trades: Sequence[Trade], stored: Mapping[str, float]) -> bytes:
         picture = io.BytesIO()
         figure.savefig(picture, format="png")
         return picture.getvalue()
+
+
+def _shown(thresholds: NDArray[np.float64]) -> NDArray[np.intp]:
+    """The places of those that can be told apart in the picture."""
+    places = np.searchsorted(thresholds, np.geomspace(_LEAST, 1, _POINTS))
+    return np.unique(places.clip(max=len(thresholds) - 1))

@@ -12,7 +12,7 @@ from ampedge.model.bundle import Bundle
 from ampedge.model.network import Matrix
 from ampedge.sample_rows import VALUE_SUFFIX, value_column
 from ampedge.table import Table, Texts, fault, is_missing, read_table
-from ampedge.training.labelled_row import LabelledRow, LabelledRows
+from ampedge.training.labelled_row import LabelledRows
 from ampedge.training.labels import folded
 
 
@@ -24,7 +24,7 @@ class Labelled:
     """
 
     path: Path
-    rows: Sequence[LabelledRow]
+    rows: LabelledRows
     notes: tuple[str, ...] = ()
     held_out: bool = False
 

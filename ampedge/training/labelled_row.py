@@ -36,9 +36,9 @@ class LabelledRows(Sequence[LabelledRow]):
     @overload
     def __getitem__(self, at: int) -> LabelledRow: ...
     @overload
-    def __getitem__(self, at: slice) -> "LabelledRows": ...
-    def __getitem__(self, at: int | slice) -> "LabelledRow | LabelledRows":
-        if isinstance(at, slice):
+    def __getitem__(self, at: slice | NDArray[np.bool_]) -> "LabelledRows": ...
+    def __getitem__(self, at: int | slice | NDArray[np.bool_]) -> "LabelledRow | LabelledRows":
+        if isinstance(at, slice | np.ndarray):
             groups = None if self.groups is None else self.groups[at]
             return LabelledRows(self.lines[at], self.values[at], self.labels[at], groups)
         group = None if self.groups is None else self.groups[at]

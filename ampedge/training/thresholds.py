@@ -60,7 +60,8 @@ def threshold(cost: float) -> float:
 
 def said(probabilities: Matrix, thresholds: Mapping[int, float]) -> NDArray[np.intp]:
     """The place of the class that is said of each row, as the pipeline chooses it."""
-    return np.array([chosen(row, thresholds) for row in probabilities.tolist()], dtype=np.intp)
+    each = (chosen(row.tolist(), thresholds) for row in probabilities)  # all as lists would fill the memory
+    return np.fromiter(each, dtype=np.intp, count=len(probabilities))
 
 
 def said_by(bundle: Bundle, probabilities: Matrix) -> NDArray[np.intp]:
@@ -81,6 +82,8 @@ def traded(
     trades: Sequence[Trade], classes: Sequence[str], targets: NDArray[np.int32], probabilities: Matrix
 ) -> dict[str, dict[str, Any]]:
     """For each class with a cost: its threshold, and misses and false alarms with and without the thresholds."""
+    if not trades:
+        return {}
     places = {classes.index(one.name): one for one in trades}
     now = said(probabilities, {place: one.chosen for place, one in places.items()})
     plain = said(probabilities, {})
@@ -98,9 +101,9 @@ def traded(
 
 def in_words(name: str, one: Mapping[str, Any]) -> str:
     """What `traded` says of a class, for people."""
-    beside = {key: f"without that {one['without'][key]}" for key in one["without"]}
-    if own := one.get("with_stored"):
-        beside = {key: f"with the {one['stored']:.3g} of the model {own[key]}, {beside[key]}" for key in own}
+    beside = {key: f"without thresholds {one['without'][key]}" for key in one["without"]}
+    if own := one.get("as_is"):
+        beside = {key: f"as the model is {own[key]}, {beside[key]}" for key in own}
     begin = f"A miss of {name} costs {one['cost']:.4g} false alarms, so "
     if one.get("stored", one["threshold"]) != one["threshold"]:
         begin += f"it should be said from a probability of {one['threshold']:.3g} on (`train --cost` stores that)"

@@ -12,6 +12,9 @@ from ampedge.training.judging.answers import Answers
 
 Points = NDArray[np.float64]
 
+_MOST_POINTS = 4000
+"""Of a curve: no picture shows more, and those of a long table would fill the memory."""
+
 
 @dataclass(frozen=True, slots=True)
 class Curves:
@@ -48,16 +51,23 @@ def curves(answers: Answers) -> list[Curves]:
         made.append(
             Curves(
                 name=name,
-                false_alarms=false_alarms,
-                found=found,
+                false_alarms=_few(false_alarms),
+                found=_few(found),
                 roc_area=float(auc(false_alarms, found)),
-                recall=recall,
-                precision=precision,
+                recall=_few(recall),
+                precision=_few(precision),
                 average_precision=float(average_precision_score(is_it, scores)),
                 share=float(is_it.mean()),
             )
         )
     return made
+
+
+def _few(points: Points) -> Points:
+    """Evenly chosen ones with both ends."""
+    if len(points) <= _MOST_POINTS:
+        return points
+    return points[np.linspace(0, len(points) - 1, _MOST_POINTS).astype(np.intp)]
 
 
 def areas(of_classes: Sequence[Curves]) -> dict[str, dict[str, Any]]:

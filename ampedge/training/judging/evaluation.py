@@ -45,6 +45,7 @@ class Evaluation:
     have been: right, wrong or unknown; `unknown_reasons` and `not_asked_reasons` count why, and a row may
     have several reasons.  `baseline` is the commonest class of these rows, given as the answer to every row.
     `cautions` is what a reader must see before any figure.  `path` is the file in which the rows stand.
+    `trades` are the curves of what thresholds cost, `costs` what the chosen ones change.
     `min_macro_f1` is the acceptance gate.
     """
 
@@ -63,6 +64,7 @@ class Evaluation:
     curves: list[Curves]
     calibration: Calibration | None
     trades: tuple[Trade, ...]
+    costs: dict[str, dict[str, Any]]
     worst: tuple[Mistake, ...]
     groups: Groups | None
     published: dict[str, int]
@@ -93,20 +95,6 @@ class Evaluation:
     def wrong(self) -> int:
         """Rows that the model gave another class."""
         return int((self.answers.asked & (self.answers.said != self.answers.truth)).sum())
-
-    def traded(self) -> dict[str, dict[str, Any]]:
-        """For each class with a cost, what thresholds change; `stored` is that of the bundle or None.
-
-        Where the two differ, `with_stored` counts what the model itself said, with all that it stores.
-        """
-        asked, stored = self.answers.asked, self.bundle.manifest.thresholds
-        truth, said = self.answers.truth[asked].astype(np.int32), self.answers.said[asked]
-        found = traded(self.trades, self.bundle.classes, truth, self.answers.probabilities[asked])
-        for name, one in found.items():
-            one["stored"] = stored.get(name)
-            if one["stored"] not in (None, one["threshold"]):
-                one["with_stored"] = missed(said, truth, self.bundle.classes.index(name))
-        return found
 
     def by_class(self) -> list[tuple[str, dict[str, Any]]]:
         """(class, its scores), the worst first; classes that do not occur come last."""
@@ -142,7 +130,7 @@ class Evaluation:
             "confusion": [row[:-1] for row in self.confusion],
             "areas": areas(self.curves),
             "calibration": self.calibration and self.calibration.document(),
-            "costs": self.traded(),
+            "costs": self.costs,
             "groups": self.groups and self.groups.document(),
             "mistakes": {
                 "rows": self.wrong,
@@ -182,6 +170,7 @@ def evaluate(
     said = [None if place == NOT_ASKED else classes[place] for place in answered.said]
     commonest = Counter(truth).most_common(1)[0][0]
     always = scores(truth, [commonest] * len(truth), classes)
+    trades = _trades(bundle, answered, costs or {})
     figures, counts = scores(truth, said, classes), confusion(truth, said, classes)
     return Evaluation(
         bundle=bundle,
@@ -198,7 +187,8 @@ def evaluate(
         rivals=rivals(bundle, figures, held_out=labelled.held_out),
         curves=curves(answered),
         calibration=calibration(answered),
-        trades=_trades(bundle, answered, costs or {}),
+        trades=trades,
+        costs=_costs(bundle, answered, trades),
         worst=found.worst,
         groups=groups(answered, unseen=_unseen(bundle, labelled)),
         published=found.published,
@@ -228,6 +218,21 @@ def _trades(bundle: Bundle, answered: Answers, costs: Mapping[str, float]) -> tu
         trade(probabilities, targets, bundle.classes.index(name), name=name, cost=cost)
         for name, cost in of_each.items()
     )
+
+
+def _costs(bundle: Bundle, answered: Answers, trades: Sequence[Trade]) -> dict[str, dict[str, Any]]:
+    """For each class with a cost, what thresholds change; `stored` is that of the bundle or None.
+
+    Where all thresholds of the bundle are not just these, `as_is` counts what the model itself said.
+    """
+    asked, stored = answered.asked, bundle.manifest.thresholds
+    truth, said = answered.truth[asked].astype(np.int32), answered.said[asked]
+    found = traded(trades, bundle.classes, truth, answered.probabilities[asked])
+    for name, one in found.items():
+        one["stored"] = stored.get(name)
+        if stored and stored != {of_class.name: of_class.chosen for of_class in trades}:
+            one["as_is"] = missed(said, truth, bundle.classes.index(name))
+    return found
 
 
 def _words(path: Path, line: int, tag: Tag, value: float) -> Words:

@@ -6,6 +6,8 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import numpy as np
+
 from ampedge.errors import DataError
 from ampedge.model.bundle import HELD_OUT, Bundle
 from ampedge.table import Progress, read_table
@@ -98,8 +100,7 @@ def rows_for_both(
         its = labelled_rows(read_table(mine.path, sep=",", decimal="."), other, label=column)
     except DataError as error:
         raise DataError(error.problem, _GIVE_A_TABLE) from error
-    groups = [replace(row, group=own.group) for row, own in zip(its.rows, mine.rows, strict=True)]
-    its = replace(its, rows=groups, notes=(f"Warning: {doubt}",) if doubt else ())
+    its = replace(its, rows=replace(its.rows, groups=mine.rows.groups), notes=(f"Warning: {doubt}",) if doubt else ())
     return (mine, its, scored) if source is first else (its, mine, scored)
 
 
@@ -148,9 +149,9 @@ def _named(rows: Labelled, bundle: Bundle) -> Labelled:
 
 def _in_common(first: Labelled, second: Labelled) -> tuple[Labelled, Labelled]:
     """The rows that both can use, where bad ones were dropped."""
-    lines = {row.line for row in first.rows} & {row.line for row in second.rows}
-    kept = [replace(one, rows=[row for row in one.rows if row.line in lines]) for one in (first, second)]
-    if not lines:
+    lines = np.intersect1d(first.rows.lines, second.rows.lines)
+    kept = [replace(one, rows=one.rows[np.isin(one.rows.lines, lines)]) for one in (first, second)]
+    if not len(lines):
         raise DataError(f"{first.path} has no row that both can use.", "Look at the columns that the models need.")
     return kept[0], kept[1]
 
@@ -160,7 +161,10 @@ def _holds_more(bundle: Bundle, rows: Labelled, held_out: Labelled | None) -> bo
     if held_out is None or len(rows.rows) <= len(held_out.rows):
         return False
     missing = _counted(held_out, bundle, bundle.manifest.feature_names)
-    for row in rows.rows:
+    may_be = np.ones(len(rows.rows), dtype=bool)
+    for given, own in zip(rows.rows.values.T, held_out.rows.values.T, strict=True):
+        may_be &= np.isin(given, own)
+    for row in rows.rows[may_be]:
         key: tuple[float | str, ...] = (*row.values, row.label)
         if key in missing:
             missing[key] -= 1

@@ -197,7 +197,7 @@ def _calibration(evaluation: Evaluation, drawn: Mapping[str, bytes]) -> Iterable
 def _costs(evaluation: Evaluation, drawn: Mapping[str, bytes]) -> Iterable[str]:
     if evaluation.trades:
         yield heading("What a miss costs")
-        yield from (paragraph(in_words(name, one)) for name, one in evaluation.traded().items())
+        yield from (paragraph(in_words(name, one)) for name, one in evaluation.costs.items())
         yield picture(drawn[COSTS], "What each threshold costs")
 
 
