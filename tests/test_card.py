@@ -252,6 +252,7 @@ def test_a_random_forest_that_is_better_is_shown(tiny: Bundle) -> None:
         (0.95, 0.4, 0.967, True),
         (0.998, 0.95, 0.967, False),  # little better in accuracy, and yet every class is recognised
         (0.94, 0.7, 0.70, False),  # far better than the commonest class
+        (0.5, 0.667, 1.0, False),  # rows of one class only: nothing is common beside it
     ],
 )
 def test_when_accuracy_misleads(accuracy: float, macro_f1: float, commonest: float, misleads: bool) -> None:

@@ -216,6 +216,7 @@ class TestGroups:
         found = groups(answered([0, 0], [0, 0], classes=4, named=["p", "p"]), unseen=None)
         assert found is not None
         assert (found.each[0].classes, found.each[0].macro_f1) == (1, 1)
+        assert found.sentence().startswith("1 group judged apart: ")
         assert groups(answered([0], [0]), unseen=None) is None
 
 

@@ -84,7 +84,8 @@ def never_recognised(network: Mapping[str, Any], quoted: Callable[[str], str] = 
 def misleading(network: Mapping[str, Any], commonest: Mapping[str, Any]) -> str | None:
     """That accuracy looks good only because one class is so common."""
     mine, always = network["accuracy"], commonest["accuracy"]
-    if mine > always + _HARDLY_BETTER or network["macro_f1"] >= _LOW_MACRO_F1:
+    alone = always == 1  # all rows are of one class
+    if alone or mine > always + _HARDLY_BETTER or network["macro_f1"] >= _LOW_MACRO_F1:
         return None
     return (
         f"Accuracy misleads here: always answering the commonest class reaches {always:.3f}, this model {mine:.3f}; "

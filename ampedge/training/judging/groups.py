@@ -37,8 +37,9 @@ class Groups:
         """For people."""
         worst, best = self.each[0], self.each[-1]
         seen = "Training saw none of these groups. " if self.unseen else ""
+        noun = "group" if len(self.each) == 1 else "groups"
         return (
-            f"{seen}{len(self.each)} groups judged apart: mean macro-F1 {self.macro_f1:.3f}, median "
+            f"{seen}{len(self.each)} {noun} judged apart: mean macro-F1 {self.macro_f1:.3f}, median "
             f"{median(group.macro_f1 for group in self.each):.3f}, from {worst.macro_f1:.3f} ({worst.name}) "
             f"to {best.macro_f1:.3f}."
         )

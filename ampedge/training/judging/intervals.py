@@ -58,7 +58,7 @@ def intervals(answers: Answers, confusion: Sequence[Sequence[int]]) -> Intervals
     if answers.groups is not None:
         groups = len(set(answers.groups))
         standing = _standing(answers.truth, answers.groups)
-        few = f" There are only {groups} groups, so they are too narrow." if groups < _FEW_GROUPS else ""
+        few = f" There are only {groups} groups, so they are too narrow." if 1 < groups < _FEW_GROUPS else ""
         return Intervals(
             accuracy=interval(draws.accuracy),
             macro_f1=of_macro_f1(answers, draws.macro_f1[draws.complete]),
