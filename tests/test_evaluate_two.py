@@ -130,6 +130,17 @@ class TestDifference:
         found = compare(mine, its, [LabelledRow(line, (0.0,), "") for line in range(2, 5)])
         assert found.right == {"both": 2, "only_first": 1, "only_second": 0, "neither": 0}
 
+    def test_that_one_was_made_for_other_costs_is_said(self, tmp_path: Path) -> None:
+        plain, costly = threshold(tmp_path / "p", 10), threshold(tmp_path / "c", 10, thresholds={"warm": 0.2})
+        values, labels = [1.0, 12.0], "cw"
+        rows = labelled(values, ["cold", "warm"])
+        found = compare(judged(plain, values, labels), judged(costly, values, labels), rows)
+        assert found.notes == [
+            f"{costly.path} says 'warm' from a threshold on, as a miss costs more or less there than a false alarm; "
+            "accuracy and macro-F1 do not weigh that, and the two models do not store the same thresholds."
+        ]
+        assert compare(judged(costly, values, labels), judged(costly, values, labels), rows).notes == []
+
     def test_other_classes_cannot_be_compared(self, tmp_path: Path) -> None:
         layers = centre_layers(np.array([[-1.0], [1.0]]))
         other = make_bundle(tmp_path / "o", classes=("cold", "hot"), mean=[10], std=[10], layers=layers)

@@ -6,7 +6,7 @@ accuracy where rows belong to groups are judged by a randomisation test, see `am
 How large the difference may be, a bootstrap says that draws the same rows for both.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from math import exp, fsum, lgamma, log
 from typing import Any
@@ -87,8 +87,19 @@ class ModelComparison:
 
     @property
     def notes(self) -> list[str]:
-        """Those of both, each once."""
-        return list(dict.fromkeys((*self.first.notes, *self.second.notes)))
+        """Those of both, each once, and that they were made for other costs."""
+        return [*dict.fromkeys((*self.first.notes, *self.second.notes)), *self._costs()]
+
+    def _costs(self) -> Iterator[str]:
+        stored = [one.bundle.manifest.thresholds for one in (self.first, self.second)]
+        if stored[0] != stored[1]:
+            for name, thresholds in zip(self.names, stored, strict=True):
+                if thresholds:
+                    yield (
+                        f"{name} says {', '.join(map(repr, thresholds))} from a threshold on, as a miss costs more or "
+                        "less there than a false alarm; accuracy and macro-F1 do not weigh that, and the two models do "
+                        "not store the same thresholds."
+                    )
 
     @property
     def cautions(self) -> list[str]:
