@@ -196,6 +196,19 @@ class TestCurves:
         )
         assert curves_png(curves(one)).startswith(b"\x89PNG")
 
+    def test_a_long_table_has_the_same_areas_and_no_more_points_than_a_picture_shows(self) -> None:
+        drawn = np.random.RandomState(0)
+        truth = drawn.randint(2, size=9000)
+        scores = drawn.normal(truth, 1)
+        probability = 1 / (1 + np.exp(-scores))
+        said = (probability > 0.5).astype(np.intp)
+        answers = Answers(("a", "b"), truth.astype(np.intp), said, np.column_stack([1 - probability, probability]))
+        found = curves(answers)[1]
+        assert found.roc_area == pytest.approx(0.76, abs=0.01)  # of normals one deviation apart: Phi(1 / sqrt 2)
+        assert len(found.recall) == len(found.precision) == 4000
+        assert (found.recall[0], found.recall[-1], found.precision[-1]) == (1, 0, 1)
+        assert (found.found[0], found.found[-1]) == (0, 1)
+
 
 class TestGroups:
     def test_each_by_itself_the_worst_first(self) -> None:
