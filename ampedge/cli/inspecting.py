@@ -18,8 +18,9 @@ from ampedge.errors import UsageError
 from ampedge.table import read_table
 from ampedge.training.inspection.finding import Finding, Severity, listed
 from ampedge.training.inspection.fix import Fixed, changes_beside, write_fixed
-from ampedge.training.inspection.inspect import Inspection, inspect, need_libraries
+from ampedge.training.inspection.inspect import Inspection, inspect
 from ampedge.training.inspection.page import write_page
+from ampedge.training.libraries import INSPECTION, need_libraries
 from ampedge.training.settings import TableSettings
 
 _LINES = 5
@@ -39,7 +40,7 @@ def run(
     as_json: bool,
 ) -> int:
     """Inspect a table, write what is asked for, print the report on stdout; gives the number of errors found."""
-    need_libraries()
+    need_libraries("Inspecting a table", INSPECTION)
     _check_places(path, fix, html)
     messages = Console(stderr=True, soft_wrap=True, highlight=False)
     with reading_bar(messages, path) as progress:

@@ -1,12 +1,11 @@
 """What a threshold trades, as a picture: misses against false alarms, and what both cost."""
 
-import io
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ampedge.quiet import quiet
+from ampedge.training.drawing import GRID, figure_of, png
 from ampedge.training.thresholds import Trade
 
 _COLOURS = {"together": "#1f2937", "misses": "#c62828", "false alarms": "#1d4ed8"}
@@ -17,10 +16,7 @@ _POINTS = 4000
 
 def costs_png(trades: Sequence[Trade], stored: Mapping[str, float]) -> bytes:
     """A panel for each class below each other; lines mark the threshold of its cost, and what the bundle stores."""
-    from matplotlib.figure import Figure
-
-    with quiet():  # fonts that lack a label's letters warn
-        figure = Figure(figsize=(8, 3.4 * len(trades)), dpi=120, layout="constrained")
+    with figure_of("The picture of the costs", (8, 3.4 * len(trades))) as figure:
         for axes, of_class in zip(figure.subplots(len(trades), squeeze=False)[:, 0], trades, strict=True):
             per_row = 1000 / of_class.rows
             shown = _shown(of_class.thresholds)
@@ -45,12 +41,10 @@ def costs_png(trades: Sequence[Trade], stored: Mapping[str, float]) -> bytes:
             title.set_parse_math(False)
             axes.set_xlabel("probability from which it is said")
             axes.set_ylabel("cost in 1000 rows")
-            axes.grid(color="#e5e7eb")
+            axes.grid(color=GRID)
             axes.spines[["top", "right"]].set_visible(False)
             axes.legend(frameon=False)
-        picture = io.BytesIO()
-        figure.savefig(picture, format="png")
-        return picture.getvalue()
+        return png(figure)
 
 
 def _shown(thresholds: NDArray[np.float64]) -> NDArray[np.intp]:

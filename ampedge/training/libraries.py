@@ -6,6 +6,7 @@ from importlib.util import find_spec
 from ampedge.errors import missing_extra
 
 TRAINING = ("sklearn", "tensorflow", "keras", "matplotlib")
+INSPECTION = ("pandas", "scipy", "sklearn")
 
 
 def need_libraries(what: str, libraries: Iterable[str]) -> None:

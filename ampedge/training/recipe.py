@@ -47,14 +47,13 @@ def learned(
 ) -> Learned:
     """`calibrated`, and the envelope of all these rows."""
     made = calibrated(data, training, validation, settings, on_epoch)
-    inputs = made.scaler.scaled(data.values)
     probabilities = in_pieces(made.network.probabilities, data.values)
     rows = np.concatenate([training, validation])
-    groups = None if data.groups is None else np.array(data.groups)[rows]
-    envelope = joint(inputs[rows].astype(np.float64), data.targets[rows], groups, len(data.classes))
+    scaled = made.scaler.scaled(data.values[rows]).astype(np.float64)
+    groups = None if data.groups is None else np.array(data.groups[rows])
+    envelope = joint(scaled, data.targets[rows], groups, len(data.classes))
     if envelope is not None:
-        said = probabilities[validation].argmax(axis=1)
-        envelope = widened(envelope, inputs[validation].astype(np.float64), said)
+        envelope = widened(envelope, scaled[len(training) :], probabilities[validation].argmax(axis=1))
     return Learned(made.scaler, made.fitted, made.temperature, made.network, envelope, probabilities)
 
 

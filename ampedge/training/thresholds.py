@@ -79,12 +79,12 @@ def missed(found: NDArray[np.intp], targets: NDArray[np.int32], place: int) -> d
 
 
 def traded(
-    trades: Sequence[Trade], classes: Sequence[str], targets: NDArray[np.int32], probabilities: Matrix
+    of_each: Sequence[Trade], classes: Sequence[str], targets: NDArray[np.int32], probabilities: Matrix
 ) -> dict[str, dict[str, Any]]:
     """For each class with a cost: its threshold, and misses and false alarms with and without the thresholds."""
-    if not trades:
+    if not of_each:
         return {}
-    places = {classes.index(one.name): one for one in trades}
+    places = {classes.index(one.name): one for one in of_each}
     now = said(probabilities, {place: one.chosen for place, one in places.items()})
     plain = said(probabilities, {})
     return {
@@ -112,6 +112,15 @@ def in_words(name: str, one: Mapping[str, Any]) -> str:
     return (
         f"{begin}: {one['misses']} of {one['rows']} missed ({beside['misses']}), "
         f"{one['false_alarms']} false alarms ({beside['false_alarms']})."
+    )
+
+
+def trades(
+    costs: Mapping[str, float], classes: Sequence[str], probabilities: Matrix, targets: NDArray[np.int32]
+) -> tuple[Trade, ...]:
+    """One for each class with a cost, on these rows."""
+    return tuple(
+        trade(probabilities, targets, classes.index(name), name=name, cost=cost) for name, cost in costs.items()
     )
 
 

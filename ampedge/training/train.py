@@ -28,7 +28,7 @@ from ampedge.training.recipe import Learned, learned
 from ampedge.training.settings import FitSettings, TableSettings
 from ampedge.training.split import Rows, split
 from ampedge.training.sweep import best, sweep, swept
-from ampedge.training.thresholds import known_costs, said, trade, traded
+from ampedge.training.thresholds import known_costs, said, traded, trades
 from ampedge.training.weighting import class_weights, known_weights
 
 _ELSEWHERE = "Choose another place with --out."
@@ -133,17 +133,8 @@ def train(
     watcher.stage("Judging it on the held-out rows")
     inputs = made.scaler.scaled(data.values)
     _agreed(made, inputs, parts.test)
-    trades = [
-        trade(
-            made.probabilities[parts.validation],
-            data.targets[parts.validation],
-            data.classes.index(name),
-            name=name,
-            cost=cost,
-        )
-        for name, cost in costs.items()
-    ]
-    places = said(made.probabilities, {data.classes.index(one.name): one.chosen for one in trades})
+    of_each = trades(costs, data.classes, made.probabilities[parts.validation], data.targets[parts.validation])
+    thresholds = {data.classes.index(one.name): one.chosen for one in of_each}
     simple = baselines(
         Part(inputs[parts.training], data.targets[parts.training]),
         inputs[parts.test],
@@ -151,10 +142,10 @@ def train(
         seed=fitting.seed,
     )
     metrics = {
-        "test": _scores(data, parts.test, places[parts.test]),
-        "validation": _scores(data, parts.validation, places[parts.validation]),
+        "test": _scores(data, parts.test, said(made.probabilities[parts.test], thresholds)),
+        "validation": _scores(data, parts.validation, said(made.probabilities[parts.validation], thresholds)),
         "baselines": {baseline: _scores(data, parts.test, found) for baseline, found in simple.items()},
-        "costs": traded(trades, data.classes, data.targets[parts.test], made.probabilities[parts.test]),
+        "costs": traded(of_each, data.classes, data.targets[parts.test], made.probabilities[parts.test]),
         **({"sweep": swept(trials)} if trials else {}),
     }
     whole = Training(
@@ -165,7 +156,7 @@ def train(
         data=data,
         parts=parts,
         learned=made,
-        trades=trades,
+        trades=of_each,
         metrics=metrics,
     )
     watcher.stage("Writing the model")

@@ -9,6 +9,8 @@ from ampedge.model.joint import JointEnvelope
 from ampedge.table import read_table
 from ampedge.training.dataset import Dataset, dataset
 from ampedge.training.fit import start
+from ampedge.training.judging.answers import Answers
+from ampedge.training.judging.reliability import calibration
 from ampedge.training.recipe import Learned, learned
 from ampedge.training.settings import FitSettings, TableSettings
 from ampedge.training.split import Rows, split
@@ -16,16 +18,14 @@ from ampedge.training.split import Rows, split
 ROOT = Path(__file__).parents[2]
 REAL = ("ai4i2020_5class", "hydraulic_pump_leak_8", "occupancy", "skab_pump_8class")
 SEEDS = (42, 1, 2, 3, 4)
-BINS = 15
 FAR = 6.0
 
 
-def calibration_error(probabilities: np.ndarray, targets: np.ndarray) -> float:
-    """Mean difference of confidence and accuracy over bins, weighted by their rows (C. Guo et al., 2017)."""
-    confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == targets
-    bins = np.ceil(confidence * BINS).astype(int)
-    off = [abs(confidence[bins == at].sum() - right[bins == at].sum()) for at in range(1, BINS + 1)]
-    return float(sum(off) / len(targets))
+def calibration_error(probabilities: np.ndarray, data: Dataset, rows: Rows) -> float:
+    """As `ampedge evaluate` has it."""
+    found = calibration(Answers(data.classes, data.targets[rows], probabilities.argmax(axis=1), probabilities))
+    assert found is not None
+    return found.error
 
 
 def flagged(made: Learned, data: Dataset, training: Rows, values: np.ndarray) -> float:
@@ -54,7 +54,7 @@ def judge(path: Path, seed: int) -> list[float]:
         far[at, tag] = ends.max() + beyond if drawn.uniform() < 0.5 else ends.min() - beyond
         one[at, tag] = drawn.choice(held[targets != target, tag])
     shares = [flagged(made, data, parts.training, values) for values in (held, far, every, one)]
-    return [*shares, calibration_error(made.probabilities[parts.test], targets)]
+    return [*shares, calibration_error(made.probabilities[parts.test], data, parts.test)]
 
 
 def main() -> None:

@@ -2,14 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ampedge.datamap import DataMap
-from ampedge.errors import missing_extra
 from ampedge.table import Table, is_missing
 from ampedge.training.classes import FEWEST_ROWS
 from ampedge.training.inspection import repeats
@@ -28,7 +26,6 @@ from ampedge.training.settings import TableSettings
 Told = Callable[[str, int, int], None]
 """Is told what is looked at, how many columns are done, and how many there are."""
 
-_LIBRARIES = ("pandas", "scipy", "sklearn")
 STEPS = {
     Step.LABEL: "after label repair",
     Step.CELLS: "after dropping bad cells",
@@ -85,12 +82,6 @@ class Inspection:
             "findings": [finding.document() for finding in self.findings],
             "steps": [{"step": what, "rows": rows} for what, rows in self.steps],
         }
-
-
-def need_libraries() -> None:
-    """Raise the error of the missing extra before a large table is read."""
-    if not all(find_spec(library) for library in _LIBRARIES):
-        raise missing_extra("Inspecting a table", "train")
 
 
 def inspect(

@@ -175,7 +175,7 @@ def _balance(examination: Examination, slips: set[str]) -> None:
             count=len(counts),
             what=f"{most!r} has {share:.1%} of the rows, {least!r} {few / sum(counts.values()):.2%}: accuracy will "
             f"mislead, as always saying {most!r} scores {share:.3f}.",
-            remedy="Look at macro-F1 and at each class; --class-weight balanced makes rare classes count.",
+            remedy="Look at macro-F1 and at each class; --weights balanced makes rare classes count.",
             examples=(most, least),
         )
 

@@ -27,7 +27,7 @@ from ampedge.training.judging.worst import Mistake
 from ampedge.training.labelled import Labelled
 from ampedge.training.labelled_row import LabelledRow
 from ampedge.training.metrics import confusion, scores
-from ampedge.training.thresholds import Trade, known_costs, missed, trade, traded
+from ampedge.training.thresholds import Trade, known_costs, missed, traded, trades
 
 _APART = "groups of "
 """How the split of a training that kept groups apart begins; see `ampedge.training.split`."""
@@ -170,7 +170,7 @@ def evaluate(
     said = [None if place == NOT_ASKED else classes[place] for place in answered.said]
     commonest = Counter(truth).most_common(1)[0][0]
     always = scores(truth, [commonest] * len(truth), classes)
-    trades = _trades(bundle, answered, costs or {})
+    of_each = _trades(bundle, answered, costs or {})
     figures, counts = scores(truth, said, classes), confusion(truth, said, classes)
     return Evaluation(
         bundle=bundle,
@@ -187,8 +187,8 @@ def evaluate(
         rivals=rivals(bundle, figures, held_out=labelled.held_out),
         curves=curves(answered),
         calibration=calibration(answered),
-        trades=trades,
-        costs=_costs(bundle, answered, trades),
+        trades=of_each,
+        costs=_costs(bundle, answered, of_each),
         worst=found.worst,
         groups=groups(answered, unseen=_unseen(bundle, labelled)),
         published=found.published,
@@ -214,23 +214,20 @@ def _trades(bundle: Bundle, answered: Answers, costs: Mapping[str, float]) -> tu
     if not asked.any():
         return ()
     probabilities, targets = answered.probabilities[asked], answered.truth[asked].astype(np.int32)
-    return tuple(
-        trade(probabilities, targets, bundle.classes.index(name), name=name, cost=cost)
-        for name, cost in of_each.items()
-    )
+    return trades(of_each, bundle.classes, probabilities, targets)
 
 
-def _costs(bundle: Bundle, answered: Answers, trades: Sequence[Trade]) -> dict[str, dict[str, Any]]:
+def _costs(bundle: Bundle, answered: Answers, of_each: Sequence[Trade]) -> dict[str, dict[str, Any]]:
     """For each class with a cost, what thresholds change; `stored` is that of the bundle or None.
 
     Where all thresholds of the bundle are not just these, `as_is` counts what the model itself said.
     """
     asked, stored = answered.asked, bundle.manifest.thresholds
     truth, said = answered.truth[asked].astype(np.int32), answered.said[asked]
-    found = traded(trades, bundle.classes, truth, answered.probabilities[asked])
+    found = traded(of_each, bundle.classes, truth, answered.probabilities[asked])
     for name, one in found.items():
         one["stored"] = stored.get(name)
-        if stored and stored != {of_class.name: of_class.chosen for of_class in trades}:
+        if stored and stored != {of_class.name: of_class.chosen for of_class in of_each}:
             one["as_is"] = missed(said, truth, bundle.classes.index(name))
     return found
 

@@ -8,7 +8,6 @@ How large the difference may be, a bootstrap says that draws the same rows for b
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from math import exp, fsum, lgamma, log
 from typing import Any
 
 import numpy as np
@@ -198,12 +197,10 @@ def compare(first: Evaluation, second: Evaluation, rows: Sequence[LabelledRow]) 
 
 def mcnemar(only_first: int, only_second: int) -> float:
     """The exact two-sided p-value: how likely so uneven a split of these rows is where each is a toss of a coin."""
+    from scipy.stats import binomtest
+
     tosses = only_first + only_second
-    least = (
-        exp(lgamma(tosses + 1) - lgamma(heads + 1) - lgamma(tosses - heads + 1) - tosses * log(2))
-        for heads in range(min(only_first, only_second) + 1)
-    )
-    return min(1.0, 2 * fsum(least))
+    return float(binomtest(only_first, tosses).pvalue) if tosses else 1.0
 
 
 def _as_places_of(ours: Answers, theirs: Answers) -> Answers:
