@@ -190,6 +190,15 @@ def test_what_a_rare_class_looks_like_is_no_spike() -> None:
     assert np.flatnonzero(wild(values, targets, ONCE).spikes).tolist() == scattered.tolist()
 
 
+def test_two_far_values_are_what_their_class_looks_like_where_it_is_6_percent_of_the_rows() -> None:
+    values, targets = NOISE.copy(), CLASSES.copy()
+    rare = np.arange(5, len(values), len(values) // 24)[:24]
+    values[rare[[3, 9]]] = 400, 410
+    assert np.flatnonzero(wild(values, targets, ONCE).spikes).tolist() == rare[[3, 9]].tolist()
+    targets[rare] = 3
+    assert not wild(values, targets, ONCE).any.any()
+
+
 def test_an_excursion_that_lasts_is_no_spike() -> None:
     values = NOISE.copy()
     values[100:108] = np.linspace(300, 330, 8)

@@ -41,6 +41,8 @@ _CODES = 8
 _BEYOND_CODES = 8.0
 """Columns of few whole numbers are codes or counts: only what is this many times as far out is no code."""
 _BY_CHANCE = 1e-3
+_OF_CLASS_BY_CHANCE = 4e-3
+"""Two values that lie far out and are both of a class of 6 % are what that class looks like."""
 _MOSTLY = 0.7
 _IN_A_ROW = 0.4
 _REPEATED = 3
@@ -238,7 +240,7 @@ def _is_of_one_class(found: NDArray[np.integer], targets: NDArray[np.integer]) -
     for few in range(1, len(classes) + 1):
         of_few = int(counts[order[:few]].sum())
         share = float(np.isin(targets, classes[order[:few]]).sum()) / labelled
-        if of_few >= _MOSTLY * len(found) and binom.sf(of_few - 1, len(found), share) < _BY_CHANCE:
+        if of_few >= _MOSTLY * len(found) and binom.sf(of_few - 1, len(found), share) < _OF_CLASS_BY_CHANCE:
             return True
     return False
 
