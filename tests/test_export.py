@@ -322,17 +322,16 @@ class TestPlaces:
             (tmp_path / "a.ampedge").mkdir()
             export(bundle, "ampedge", tmp_path / "a.ampedge")
 
-    def test_a_network_that_the_disk_has_no_room_for(
-        self, bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        class Full:
-            def save(self, place: Path) -> None:
-                place.write_text("half")
-                raise RuntimeError("Can't destroy cache")
-
-        monkeypatch.setattr(h5, "scaled_network", lambda _: Full())
-        with pytest.raises(UsageError, match="cannot be written: the network could not be saved"):
-            export(bundle, "h5", tmp_path / "published")
+    @pytest.mark.parametrize("name", ["h5", "saved-model"])
+    def test_a_network_that_the_disk_has_no_room_for(self, bundle: Bundle, tmp_path: Path, name: str) -> None:
+        resource = pytest.importorskip("resource")
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (512, before[1]))
+        try:
+            with pytest.raises(UsageError, match="cannot be written"):
+                export(bundle, name, tmp_path / "out")
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
         assert list(tmp_path.iterdir()) == []
 
     def test_a_place_that_cannot_be_written(self, bundle: Bundle, tmp_path: Path) -> None:

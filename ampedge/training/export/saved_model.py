@@ -1,5 +1,6 @@
 """`saved-model`: scaling and network for TensorFlow; `assets.extra/ampedge.json` names features and classes."""
 
+import errno
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,13 @@ CONTENTS = frozenset({"saved_model.pb", "fingerprint.pb", "variables", "assets",
 
 def write(bundle: Bundle, place: Path) -> None:
     """A SavedModel into the directory `place`, with the signature `serving_default`."""
-    whole_network(bundle).export(place, verbose=False)
+    network = whole_network(bundle)
+    from tensorflow.errors import OpError
+
+    try:
+        network.export(place, verbose=False)
+    except OpError as error:  # a full disk, among others
+        raise OSError(errno.EIO, f"TensorFlow says: {error.message.rpartition('; ')[2]}") from error
     (place / EXTRA).mkdir()
     (place / EXTRA / FACTS).write_text(facts(bundle), "utf-8")
 
