@@ -7,13 +7,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
 from ampedge.benchmark import candidates, process
-from ampedge.benchmark.benchmark import benchmark, chosen
+from ampedge.benchmark.benchmark import Benchmark, benchmark, chosen
 from ampedge.benchmark.candidates import CANDIDATES, Candidate
 from ampedge.cli.app import app
-from ampedge.errors import AmpedgeError, UsageError
+from ampedge.cli.benchmark_table import show
+from ampedge.errors import AmpedgeError, DataError, UsageError
 from ampedge.model.bundle import Bundle
 from ampedge.model.runtimes.choice import RUNTIMES
 from ampedge.training.export.exporter import export
@@ -102,34 +104,46 @@ class TestTable:
         assert sizes["ampedge/numpy"] == export(bundle, "ampedge", tmp_path / "a.ampedge").size_bytes
 
     def test_for_people(self, bundle: Bundle, tmp_path: Path) -> None:
-        """Of the `.ampedge` file alone there are no held-out rows, nor any to calibrate int8 with."""
+        """Of the `.ampedge` file alone there are no held-out rows."""
         export(bundle, "ampedge", tmp_path / "a.ampedge")
-        done = run_cli(
-            "benchmark",
-            "--only",
-            "ampedge/numpy",
-            "--only",
-            "tflite/int8",
-            cwd=tmp_path,
-            env={"COLUMNS": "80"},
-        )
+        done = run_cli("benchmark", "--only", "ampedge/numpy", cwd=tmp_path, env={"COLUMNS": "80"})
         assert done.returncode == 0, done.stderr
         assert "Using a.ampedge (found here)." in done.stderr
         line = next(line for line in done.stdout.splitlines() if line.startswith("ampedge/numpy"))
         name, accuracy, macro_f1, different, *costs = line.split()
         assert (name, accuracy, macro_f1, different) == ("ampedge/numpy", "-", "-", "0")
         assert [float(cost) > 0 for cost in costs] == [True] * 5
-        assert "Not measured:\n  tflite/int8: a.ampedge has no rows of its training" in done.stdout
+        assert "Not measured" not in done.stdout
         assert "golden rows and random rows" in done.stdout
+
+    def test_what_was_not_measured(self, capsys: pytest.CaptureFixture[str]) -> None:
+        show(Benchmark({}, "held-out rows", 3, [], {"onnx": "Install it."}), Console())
+        assert "Not measured:\n  onnx: Install it.\n" in capsys.readouterr().out
 
 
 class TestTrouble:
     def test_a_missing_library_is_named_with_its_extra(self, bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(candidates, "find_spec", lambda name: None)
-        found = benchmark(bundle, chosen(["onnx", "tflite"]))
+        found = benchmark(bundle, [one for one in CANDIDATES if one.name in ("onnx", "tflite")])
         assert found.missing == {name: f'Install it with: pip install "ampedge[{extra}]"' for name, extra in
                                  (("tflite", "litert"), ("onnx", "onnx"))}  # fmt: skip
         assert found.measured == []
+
+    def test_a_line_that_was_asked_for_needs_its_library(
+        self, bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(candidates, "find_spec", lambda name: None)
+        done = CliRunner().invoke(app, ["benchmark", "--model", str(bundle.path), "--only", "c", "--only", "onnx"])
+        assert isinstance(done.exception, UsageError)
+        assert done.exception.problem.startswith("--only onnx needs a library")
+        assert done.exception.remedy == 'Install it with: pip install "ampedge[onnx]"'
+
+    def test_a_line_that_was_asked_for_and_cannot_be_measured(self, bundle: Bundle, tmp_path: Path) -> None:
+        """An `.ampedge` file holds no rows to calibrate int8 with."""
+        place = export(bundle, "ampedge", tmp_path / "a.ampedge").path
+        done = CliRunner().invoke(app, ["benchmark", "--model", str(place), "--only", "tflite/int8"])
+        assert isinstance(done.exception, DataError)
+        assert "has no rows of its training" in done.exception.problem
 
     def test_what_does_not_run_says_why_and_the_others_are_measured(self, bundle: Bundle) -> None:
         def make(_: Bundle, directory: Path) -> Path:

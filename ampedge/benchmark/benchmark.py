@@ -10,7 +10,7 @@ import numpy as np
 
 from ampedge.benchmark import process
 from ampedge.benchmark.candidates import CANDIDATES, Candidate
-from ampedge.errors import AmpedgeError, UsageError
+from ampedge.errors import AmpedgeError, UsageError, missing_extra
 from ampedge.model.bundle import Bundle
 from ampedge.model.network import Matrix
 from ampedge.quiet import quiet
@@ -59,16 +59,27 @@ class Benchmark:
 
 
 def chosen(only: Sequence[str]) -> list[Candidate]:
-    """The candidates of these names, all where none is given; raises UsageError for one that there is not."""
+    """The candidates of these names, all where none is given; raises UsageError for one that is not here."""
     names = [candidate.name for candidate in CANDIDATES]
     for name in only:
         if name not in names:
             raise UsageError(f"--only {name}: there is no such line.", f"There are {', '.join(names)}.")
-    return [candidate for candidate in CANDIDATES if not only or candidate.name in only]
+    if not only:
+        return list(CANDIDATES)
+    found = [candidate for candidate in CANDIDATES if candidate.name in only]
+    for candidate in found:
+        if candidate.missing():
+            raise missing_extra(f"--only {candidate.name}", candidate.extra)
+    return found
 
 
-def benchmark(bundle: Bundle, candidates: Iterable[Candidate], track: Track = iter) -> Benchmark:
-    """Measure each candidate in fresh processes; one that cannot be measured says why."""
+def benchmark(
+    bundle: Bundle, candidates: Iterable[Candidate], *, insist: bool = False, track: Track = iter
+) -> Benchmark:
+    """Measure each candidate in fresh processes; one that cannot be measured says why.
+
+    With `insist` the error of such a one is raised.
+    """
     values, judged_on = comparison_rows(bundle)
     held_out = held_out_rows(bundle)
     truth = None if held_out is None else [row.label for row in held_out.rows]
@@ -81,6 +92,8 @@ def benchmark(bundle: Bundle, candidates: Iterable[Candidate], track: Track = it
                 if why is None:
                     measured.append(bench.measured(candidate))
             except AmpedgeError as error:
+                if insist:
+                    raise
                 why = f"{error.problem} {error.remedy}".strip()
             if why is not None:
                 missing[candidate.name] = why

@@ -35,7 +35,7 @@ def benchmark(
     with messages() as console:
         console.print(which, markup=False, soft_wrap=True)
         bar = partial(track, description="Measuring", console=console, transient=True, disable=not console.is_terminal)
-        found = run(bundle, candidates, track=bar)
+        found = run(bundle, candidates, insist=bool(only), track=bar)
     if as_json:
         print(json.dumps(found.document(), ensure_ascii=False))
     else:
