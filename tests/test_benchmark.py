@@ -129,9 +129,7 @@ class TestTrouble:
                                  (("tflite", "litert"), ("onnx", "onnx"))}  # fmt: skip
         assert found.measured == []
 
-    def test_a_line_that_was_asked_for_needs_its_library(
-        self, bundle: Bundle, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_a_line_that_was_asked_for_needs_its_library(self, bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(candidates, "find_spec", lambda name: None)
         done = CliRunner().invoke(app, ["benchmark", "--model", str(bundle.path), "--only", "c", "--only", "onnx"])
         assert isinstance(done.exception, UsageError)

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 import ampedge
 from ampedge.cli import app, options
@@ -110,6 +111,12 @@ def test_version_and_no_command_at_all() -> None:
 @pytest.mark.parametrize("arguments", [["trian"], ["serve", "--prot", "5"], ["serve", "--port", "x"]])
 def test_a_wrong_word_is_a_usage_error(arguments: list[str]) -> None:
     assert run_cli(*arguments).returncode == 2
+
+
+def test_a_choice_that_there_is_not() -> None:
+    done = CliRunner().invoke(app.app, ["export", "--quantize", "int4"], env={"COLUMNS": "200"})
+    assert done.exit_code == 2
+    assert "Invalid value for '--quantize': 'int4' is not one of 'int8', 'float16'." in done.output
 
 
 def test_all_problems_of_a_config_are_shown_by_a_command(tmp_path: Path) -> None:

@@ -313,9 +313,10 @@ class TestPlaces:
         assert json.loads((tmp_path / "out" / "labels.json").read_text()) == CLASSES
 
     def test_a_file_has_the_ending_of_its_format(self, bundle: Bundle, tmp_path: Path) -> None:
-        with pytest.raises(UsageError, match=r"ends in \.tflite") as caught:
-            export(bundle, "tflite", tmp_path / "model.onnx")
-        assert "model.onnx.tflite" in caught.value.remedy
+        for out, better in ((tmp_path / "data.c", tmp_path / "data.tflite"), (Path(), Path("NAME.tflite"))):
+            with pytest.raises(UsageError, match=r"ends in \.tflite") as caught:
+                export(bundle, "tflite", out)
+            assert caught.value.remedy == f"Give --out {better}"
 
     def test_a_file_does_not_replace_a_directory(self, bundle: Bundle, tmp_path: Path) -> None:
         with pytest.raises(UsageError, match="is a directory"):

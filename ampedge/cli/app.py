@@ -2,9 +2,10 @@
 
 import io
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 import ampedge
 from ampedge.cli.benchmark import benchmark
@@ -27,6 +28,18 @@ from ampedge.cli.simulate import simulate
 from ampedge.cli.train import train
 from ampedge.errors import AmpedgeError, UsageError
 
+
+class _Command(TyperCommand):
+    """A command that names a choice that there is not without the words of the library that checks it."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)
+        except typer.BadParameter as error:
+            error.message = error.message.removeprefix("Value error, ")
+            raise
+
+
 app = typer.Typer(
     name="ampedge",
     help="From a table of sensor readings to a label on MQTT: train, evaluate, export, serve, simulate, monitor.",
@@ -39,8 +52,8 @@ _COMMANDS = (
     rollback, demo,
 )  # fmt: skip
 for _command in _COMMANDS:
-    app.command()(_command)
-app.command("import")(import_)
+    app.command(cls=_Command)(_command)
+app.command("import", cls=_Command)(import_)
 app.add_typer(service, name="service")
 
 

@@ -81,7 +81,8 @@ def check_ending(name: str, out: Path) -> None:
     """Raise UsageError where a file in the format `name` does not end so."""
     kind = FORMATS[name]
     if kind.contents is None and out.suffix != kind.ending:
-        raise UsageError(f"--out {out}: a file in this format ends in {kind.ending}.", f"Give --out {out}{kind.ending}")
+        better = out.with_suffix(kind.ending) if out.name else out / f"NAME{kind.ending}"
+        raise UsageError(f"--out {out}: a file in this format ends in {kind.ending}.", f"Give --out {better}")
 
 
 def comparison_rows(bundle: Bundle) -> tuple[Matrix, str]:
