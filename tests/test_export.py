@@ -25,7 +25,7 @@ from ampedge.model.bundle import Bundle, load_bundle
 from ampedge.model.runtimes.keras_runtime import import_keras
 from ampedge.quiet import quiet
 from ampedge.table import read_table
-from ampedge.training.export import exporter, h5, keras_file
+from ampedge.training.export import exporter, keras_file
 from ampedge.training.export.comparison import Comparison, compare
 from ampedge.training.export.exporter import comparison_rows, default_place, export
 from ampedge.training.export.formats import FORMATS, Format

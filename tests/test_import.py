@@ -18,6 +18,7 @@ from ampedge.cli.app import app
 from ampedge.config import load_config
 from ampedge.errors import AmpedgeError, ConfigError, ModelRefusedError, UsageError
 from ampedge.model.bundle import Bundle, load_bundle
+from ampedge.model.card import card
 from ampedge.model.runtimes.keras_runtime import import_keras
 from ampedge.quiet import quiet
 from ampedge.samples import DATA, shipped
@@ -224,7 +225,11 @@ class TestWithoutTheTable:
         feature = bundle.manifest.features[3]
         assert feature.minimum == pytest.approx(scaler.mean[3] - 3 * scaler.std[3])
         assert (feature.quantiles, feature.normal, bundle.manifest.joint) == ({}, None, None)
-        assert "not known; the mean of the scaler and 3 deviations" in bundle.manifest.training.settings["ranges"]
+        ranges = bundle.manifest.training.settings["ranges"]
+        assert ranges == "not known: taken to be 3 deviations to either side of the scaler's mean"
+        page = card(bundle)
+        assert f"The ranges in training are `{ranges}`." in page
+        assert "To classify readings of the tags below into the classes below." in page
         assert any("nothing shows whether labels" in note for note in found["notes"])
         assert any("'healthy' is taken for the healthy state" in note for note in found["notes"])
         assert not any(note.startswith("Warning") for note in found["notes"])

@@ -11,7 +11,7 @@ from ampedge.datamap import Tag
 from ampedge.decision import in_percent
 from ampedge.model.bundle import Bundle
 from ampedge.model.figures import Scores, baselines, held_out_scores
-from ampedge.model.manifest import Manifest
+from ampedge.model.manifest import NOT_KNOWN, Manifest
 from ampedge.model.markdown import bullets, code, table
 from ampedge.model.verdict import beside_others, cautions
 from ampedge.records import UNKNOWN
@@ -77,10 +77,9 @@ def _identity(bundle: Bundle) -> Iterator[str]:
 
 
 def _use(manifest: Manifest) -> Iterator[str]:
-    yield (
-        f"To classify readings of the tags below, of the equipment that {code(manifest.training.data)} was recorded "
-        "on, into the classes below."
-    )
+    data = manifest.training.data
+    recorded = "" if data == NOT_KNOWN else f", of the equipment that {code(data)} was recorded on,"
+    yield f"To classify readings of the tags below{recorded} into the classes below."
     yield (
         "It is not a safety function: nothing that protects people or machines may depend on it.\n"
         "Which equipment that was, where and when it was recorded, and who gave the labels, the bundle does not say."
@@ -102,8 +101,11 @@ def _reads(bundle: Bundle) -> Iterator[str]:
             for feature, tag in pairs
         ],
     )
+    ranges = bundle.manifest.training.settings.get("ranges")  # of an imported model
     yield (
-        "The envelope is the range of the training rows and three standard deviations beyond it.\n"
+        f"The ranges in training are {code(_said(ranges))}.\n"
+        * (ranges is not None)
+        + "The envelope is the range in training and three standard deviations beyond it.\n"
         f"A reading with a value outside its envelope{_or_valid(bundle)} gets the label {_UNKNOWN}."
     )
     if bundle.joint is not None:

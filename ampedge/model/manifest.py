@@ -6,6 +6,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ampedge.datamap import DataMap, TableName, Tag, TypeName, WordOrder
 
+NOT_KNOWN = "not known"
+"""What the manifest of an imported model has in place of its data."""
+
 PROTOCOL = 2
 """Raised when an older ampedge could misread a newer bundle; every number up to this one stays loadable.
 

@@ -10,13 +10,12 @@ from typing import Any
 import numpy as np
 
 import ampedge
-from ampedge.model.manifest import PROTOCOL
+from ampedge.model.manifest import NOT_KNOWN, PROTOCOL
 from ampedge.model.network import pack_weights
 from ampedge.training.importing.parts import Parts
 from ampedge.training.joint import joint
 from ampedge.wire import rfc3339
 
-_NOT_KNOWN = "not known"
 _QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 _NORMAL = (0.05, 0.5, 0.95)
 
@@ -45,15 +44,15 @@ def manifest(
         "datamap": parts.datamap.as_dicts(),
         "metrics": {},
         "training": {
-            "data": _NOT_KNOWN if data is None else data.name,
-            "data_sha256": _NOT_KNOWN if data is None else _sha256(data),
+            "data": NOT_KNOWN if data is None else data.name,
+            "data_sha256": NOT_KNOWN if data is None else _sha256(data),
             "label": parts.label,
             "rows": {},
             "settings": {
                 "imported": {file: _sha256(path) for file, path in files.items()},
                 "scaler": parts.scaler.kind,
                 "ranges": parts.scaler.ranges if data is None else f"of all rows of {data.name}",
-                "split": _NOT_KNOWN,
+                "split": NOT_KNOWN,
             },
             "libraries": {
                 "ampedge": ampedge.__version__,

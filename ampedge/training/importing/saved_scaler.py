@@ -79,7 +79,7 @@ def _scaler(path: Path, found: Any, version: str) -> SavedScaler:
         mean = np.zeros(count) if found.mean_ is None else np.array(found.mean_, dtype=np.float64)
         std = np.ones(count) if found.scale_ is None else np.array(found.scale_, dtype=np.float64)
         low, high = mean - _ASSUMED_DEVIATIONS * std, mean + _ASSUMED_DEVIATIONS * std
-        ranges = f"not known; the mean of the scaler and {_ASSUMED_DEVIATIONS:g} deviations to either side"
+        ranges = f"not known: taken to be {_ASSUMED_DEVIATIONS:g} deviations to either side of the scaler's mean"
     elif found.clip:
         raise ModelRefusedError(f"{path} clips what it scales, which a bundle cannot.", "Fit one without clip=True.")
     else:
