@@ -93,7 +93,7 @@ class Record:
     """A frame on its way through the stages; each stage fills in its part.
 
     `class_name` is what the model says, None when it was not asked.
-    `label` is what is published after the decision, `because` what speaks for it, the weightiest first.
+    `label` is what is published after the decision, `because` what speaks for it, the most suspect first.
     """
 
     frame: Frame

@@ -68,7 +68,7 @@ class CauseFinder:
         self._places = np.arange(len(named))
 
     def causes(self, values: Sequence[float], said: int) -> tuple[Cause, ...]:
-        """The causes of one row in engineering units, the weightiest first, at most three.
+        """The causes of one row in engineering units, the most suspect first, at most three.
 
         `said` is the place of the class that it is given.  Where that is the normal one, it is the tag that fits
         the others least.

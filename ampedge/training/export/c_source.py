@@ -204,7 +204,7 @@ $example
  *
  * This is C99, and C++ as well, for a double of 64 bits.
  * It calls exp() and sqrt() of <math.h> (where that is a library of its own: -lm).
- * It has $constants_kb kB of constants, takes about $stack_bytes bytes of stack,
+ * It has $constants_kb kB of constants and puts $stack_bytes bytes of arrays on the stack,
  * allocates nothing and remembers nothing.
  */
 #ifndef $guard
