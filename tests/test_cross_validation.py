@@ -21,6 +21,7 @@ from ampedge.training import cross_validation
 from ampedge.training.cross_validation import CrossValidation, cross_validate, spread
 from ampedge.training.cross_validation_report import cross_validation_page
 from ampedge.training.dataset import Dataset
+from ampedge.training.judging.evaluation import evaluate
 from ampedge.training.judging.judged_rows import rows_to_score
 from ampedge.training.settings import FitSettings
 from tests.support.training import trained
@@ -106,6 +107,13 @@ def test_what_is_given_takes_the_place_of_what_is_recorded(bundle: Bundle, table
     found = cross_validate(bundle, other, count=4, read={"label": "what", "group": "day"})
     assert (found.rows, found.split) == (121, "groups of 'day' kept apart")
     assert len(calls) == 4
+
+
+def test_groups_that_are_given_take_the_place_of_the_order_of_time(bundle: Bundle, table: Path, calls: Calls) -> None:
+    in_time = with_settings(bundle, group=None, time_order=True)
+    assert cross_validate(in_time, table, count=3, read={}).split == "each fold judged by what came before it"
+    assert cross_validate(in_time, table, count=3, read={"group": "run"}).split == "groups of 'run' kept apart"
+    assert len(calls) == 6
 
 
 def test_the_thresholds_of_the_costs_decide(bundle: Bundle, table: Path, calls: Calls) -> None:
@@ -250,6 +258,17 @@ def test_the_held_out_rows_are_found_again_in_the_table_of_the_training(
     lines = table.read_text("utf-8").splitlines()
     for row in again.rows:
         assert [float(cell.replace(",", ".")) for cell in lines[row.line - 1].split(";")[:2]] == list(row.values)
+
+
+def test_other_groups_than_those_of_the_training_are_found_in_its_table(bundle: Bundle, table: Path) -> None:
+    own, other = (rows_to_score(bundle, table, group=name)[0] for name in ("run", "spare"))
+    assert [row.values for row in other.rows] == [row.values for row in own.rows]
+    cells = {line.split(";")[2] for line in table.read_text("utf-8").splitlines()}
+    assert {row.group for row in other.rows} <= cells
+    for rows, seen in ((own, "saw none of these groups. "), (other, "may have seen other rows of these groups. ")):
+        found = evaluate(bundle, rows, scored="").groups
+        assert found is not None
+        assert found.sentence().startswith(f"Training {seen}")
 
 
 @pytest.mark.parametrize("changes", [{"seed": 8}, {"time_order": None}])

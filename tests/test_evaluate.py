@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from ampedge.model.bundle import HELD_OUT, Bundle, load_bundle, pack_bundle
 from ampedge.table import read_table
 from ampedge.training.judging.confusion_picture import confusion_png
 from ampedge.training.judging.evaluation import Evaluation, evaluate
-from ampedge.training.judging.judged_rows import rows_to_score
+from ampedge.training.judging.judged_rows import rows_for_both, rows_to_score
 from ampedge.training.judging.report import CALIBRATION, CONFUSION, CURVES, report, write_report
 from ampedge.training.labelled import labelled_rows
 from ampedge.training.metrics import confusion, scores
@@ -145,6 +146,21 @@ class TestWhatIsScored:
         rows, what = rows_to_score(bundle, table(tmp_path, text))
         assert len(rows.rows) == 4
         assert "held-out" in what
+
+    def test_by_another_label_all_rows_of_the_training_table(self, tmp_path: Path) -> None:
+        """Held-out rows have the label of the training, and no other."""
+        text = table_text(["x0", "x1"], ROWS).replace("status", "status,state")
+        text = re.sub(r"(cold|warm)$", r"\1,cold", text, flags=re.MULTILINE)
+        bundle = tiny(tmp_path / "model", data_sha256=hashlib.sha256(text.encode()).hexdigest())
+        rows, what = rows_to_score(bundle, table(tmp_path, text), label="state")
+        assert [row.label for row in rows.rows] == ["cold"] * 4
+        assert "all rows" in what
+        assert any("was trained on most of these rows" in note for note in rows.notes)
+        first, second, _ = rows_for_both(bundle, bundle, table(tmp_path, text), label="state")
+        assert [row.label for row in (*first.rows, *second.rows)] == ["cold"] * 8
+        for judge in (rows_to_score, partial(rows_for_both, bundle)):
+            with pytest.raises(DataError, match="labelled by 'status', not by 'state'"):
+                judge(bundle, None, label="state")
 
     def test_an_ampedge_file_carries_none(self, bundle: Bundle, tmp_path: Path) -> None:
         pack_bundle(bundle, tmp_path / "one.ampedge")

@@ -19,6 +19,7 @@ from ampedge.training.metrics import scores
 from ampedge.training.recipe import calibrated
 from ampedge.training.recorded import fit_settings, table_settings
 from ampedge.training.settings import FitSettings, TableSettings
+from ampedge.training.split import apart
 from ampedge.training.thresholds import known_costs, said, threshold
 from ampedge.training.weighting import known_weights
 
@@ -127,6 +128,8 @@ def cross_validate(
     need_libraries("Cross-validation", TRAINING)
     fitting, given = fit_settings(bundle), table_settings(bundle)
     table = given or TableSettings(label=bundle.manifest.training.label)
+    if read.get("group"):
+        table = replace(table, time_order=False)
     table = replace(table, **{name: value for name, value in read.items() if value})
     rows = read_table(path, sep=table.sep, decimal=table.decimal, drop_bad_rows=table.drop_bad_rows, progress=progress)
     for name in bundle.manifest.feature_names:
@@ -166,7 +169,7 @@ def fold_scores(data: Dataset, fold: Fold, settings: FitSettings, costs: Mapping
 
 def _in_words(table: TableSettings) -> str:
     if table.group is not None:
-        return f"groups of {table.group!r} kept apart"
+        return apart(table.group)
     return "each fold judged by what came before it" if table.time_order else "stratified"
 
 

@@ -20,13 +20,14 @@ from ampedge.training.labels import folded
 class Labelled:
     """The usable rows of a table; `notes` say what was recognised, respelled or dropped.
 
-    `held_out` says that they are those which the model's training never saw.
+    `held_out` says that they are those which the model's training never saw; `group` is the column of their groups.
     """
 
     path: Path
     rows: LabelledRows
     notes: tuple[str, ...] = ()
     held_out: bool = False
+    group: str | None = None
 
 
 def held_out_rows(bundle: Bundle, *, group: str | None = None) -> Labelled | None:
@@ -102,7 +103,8 @@ def labelled_rows(
         notes.append(
             f"{dropped} of {len(table)} rows dropped for a cell that is no number or for want of a label or group."
         )
-    return Labelled(table.path, LabelledRows(lines, values, Texts(labels.codes, known), groups), tuple(notes))
+    rows = LabelledRows(lines, values, Texts(labels.codes, known), groups)
+    return Labelled(table.path, rows, tuple(notes), group=group)
 
 
 def _need_columns(table: Table, needed: Sequence[str], bundle: Bundle) -> None:

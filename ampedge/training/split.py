@@ -40,13 +40,18 @@ def split(data: Dataset, settings: TableSettings, seed: int) -> Split:
     Raises DataError where a class would be missing from training.
     """
     if settings.group is not None:
-        parts, method = _by_group(data, settings.group, seed), f"groups of {settings.group!r} kept apart"
+        parts, method = _by_group(data, settings.group, seed), apart(settings.group)
     elif settings.time_order:
         parts, method = _by_time(data), "in the order of time"
     else:
         parts, method = _stratified(data, seed), "stratified"
     training, validation, test = (np.sort(part) for part in parts)
     return Split(training, validation, test, method, tuple(_notes(data, validation, test)))
+
+
+def apart(column: str | None) -> str:
+    """In words, the split that keeps the groups of this column apart."""
+    return f"groups of {column!r} kept apart"
 
 
 def _stratified(data: Dataset, seed: int) -> tuple[Rows, Rows, Rows]:

@@ -48,7 +48,7 @@ def split_again(
         Texts(data.targets[parts.test], data.classes),
         None if groups is None else groups[parts.test],
     )
-    return Labelled(path, rows, data.notes, held_out=True)
+    return Labelled(path, rows, data.notes, held_out=True, group=column)
 
 
 def _trained_on(bundle: Bundle, data: Dataset, rows: Rows) -> bool:

@@ -27,10 +27,8 @@ from ampedge.training.judging.worst import Mistake
 from ampedge.training.labelled import Labelled
 from ampedge.training.labelled_row import LabelledRow
 from ampedge.training.metrics import confusion, scores
+from ampedge.training.split import apart
 from ampedge.training.thresholds import Trade, known_costs, missed, traded, trades
-
-_APART = "groups of "
-"""How the split of a training that kept groups apart begins; see `ampedge.training.split`."""
 
 Track = Callable[[Iterable[LabelledRow]], Iterable[LabelledRow]]
 """Passes rows on and shows how many have gone by."""
@@ -259,4 +257,4 @@ def _unseen(bundle: Bundle, labelled: Labelled) -> bool | None:
     """Whether training saw none of the groups; None where that is not known."""
     if not labelled.held_out:
         return None
-    return str(bundle.manifest.training.settings.get("split", "")).startswith(_APART)
+    return bundle.manifest.training.settings.get("split") == apart(labelled.group)

@@ -9,6 +9,11 @@ import numpy as np
 from ampedge.training.judging.answers import Answers
 from ampedge.training.judging.tallies import figured, kinds
 
+_SEEN = {
+    True: "Training saw none of these groups. ",
+    False: "Training may have seen other rows of these groups. ",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Group:
@@ -36,7 +41,7 @@ class Groups:
     def sentence(self) -> str:
         """For people."""
         worst, best = self.each[0], self.each[-1]
-        seen = "Training saw none of these groups. " if self.unseen else ""
+        seen = "" if self.unseen is None else _SEEN[self.unseen]
         noun = "group" if len(self.each) == 1 else "groups"
         return (
             f"{seen}{len(self.each)} {noun} judged apart: mean macro-F1 {self.macro_f1:.3f}, median "

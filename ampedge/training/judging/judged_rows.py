@@ -36,22 +36,32 @@ def rows_to_score(
     drop_bad_rows: bool = False,
     progress: Progress | None = None,
 ) -> tuple[Labelled, str]:
-    """(rows, what they are): the held-out rows where `data` is None or the table of the training, else all."""
+    """(rows, what they are): the held-out rows where `data` is None or the table of the training, else all.
+
+    By another label than that of the training all rows of a table are judged.
+    """
     training = bundle.manifest.training
     trained_on = data is not None and _sha256(data) == training.data_sha256
-    if data is None or trained_on:
+    if data is None:
+        if not _is_own(label, bundle):
+            raise DataError(
+                f"The held-out rows of {bundle.path} are labelled by {training.label!r}, not by {label!r}.",
+                "Give a table that has the column, as in `ampedge evaluate DATA.csv`.",
+            )
         held_out = held_out_rows(bundle, group=group)
-        if held_out is not None:
-            return held_out, f"the held-out rows of {training.data}, which training never saw"
-        if data is None:
+        if held_out is None:
             raise DataError(
                 f"{bundle.path} carries no held-out rows.",
                 "Give a table, as in `ampedge evaluate DATA.csv`, or the bundle directory with --model.",
             )
-        if label in (None, training.label):
-            again = split_again(bundle, data, group=group, progress=progress)
-            if again is not None:
-                return again, f"the rows of {data} that training held out"
+        return held_out, f"the held-out rows of {training.data}, which training never saw"
+    if trained_on and _is_own(label, bundle):
+        held_out = held_out_rows(bundle)
+        if held_out is not None and group in (None, held_out.group):
+            return held_out, f"the held-out rows of {training.data}, which training never saw"
+        again = split_again(bundle, data, group=group, progress=progress)
+        if again is not None:
+            return again, f"the rows of {data} that training held out"
     table = read_table(data, sep=sep, decimal=decimal, drop_bad_rows=drop_bad_rows, progress=progress)
     rows = labelled_rows(table, bundle, label=label or training.label, group=group, drop_bad_rows=drop_bad_rows)
     if trained_on:
@@ -76,7 +86,7 @@ def rows_for_both(
 
     Raises DataError where no table is given and the other may have been trained on the held-out rows.
     """
-    source, other = _holder(first, second, data)
+    source, other = _holder(first, second, data, label)
     if source is None or other is None:
         if data is None:
             raise DataError(f"Neither {first.path} nor {second.path} carries held-out rows.", _GIVE_A_TABLE)
@@ -91,7 +101,7 @@ def rows_for_both(
         (mine, scored), (its, _) = (read(one, data) for one in (first, second))
         mine, its = _in_common(_named(mine, first), _named(its, second))
         return mine, its, scored
-    mine, scored = rows_to_score(source, None, group=group)
+    mine, scored = rows_to_score(source, None, label=label, group=group)
     doubt = _doubt(source, other)
     if doubt and data is None:
         raise DataError(doubt, _GIVE_A_TABLE)
@@ -104,14 +114,19 @@ def rows_for_both(
     return (mine, its, scored) if source is first else (its, mine, scored)
 
 
-def _holder(first: Bundle, second: Bundle, data: Path | None) -> tuple[Bundle | None, Bundle | None]:
+def _holder(first: Bundle, second: Bundle, data: Path | None, label: str | None) -> tuple[Bundle | None, Bundle | None]:
     """(the one whose held-out rows are meant, the other)."""
     given = None if data is None else _sha256(data)
     for source, other in ((first, second), (second, first)):
         own = {None, source.manifest.training.data_sha256, source.manifest.files.get(HELD_OUT)}
-        if source.held_out() is not None and given in own:
+        if source.held_out() is not None and given in own and (data is None or _is_own(label, source)):
             return source, other
     return None, None
+
+
+def _is_own(label: str | None, bundle: Bundle) -> bool:
+    """Whether the rows are judged by the column that the model was trained on."""
+    return label in (None, bundle.manifest.training.label)
 
 
 def _doubt(source: Bundle, other: Bundle) -> str | None:
