@@ -142,6 +142,9 @@ def test_train_stores_them_shows_the_trade_and_judges_what_will_run(tmp_path: Pa
     assert of_worn["misses"] < of_worn["without"]["misses"]
     assert found["test"]["per_class"]["worn"]["recall"] == pytest.approx(1 - of_worn["misses"] / of_worn["rows"])
     assert found["test"]["per_class"]["worn"]["recall"] > without["test"]["per_class"]["worn"]["recall"]
+    for learned in ("logistic_regression", "random_forest"):  # all are judged by the same costs
+        before, after = (one["baselines"][learned]["per_class"]["worn"]["recall"] for one in (without, found))
+        assert after > before
     bundle = load_bundle(tmp_path / "costly")
     assert bundle.manifest.thresholds == {"worn": pytest.approx(1 / 21)}
     assert bundle.manifest.training.settings["costs"] == {"worn": 20}

@@ -290,10 +290,14 @@ def test_metrics_json_holds_the_figures_of_the_runtime(bundle: Bundle, wine: Dat
 def test_the_baselines_learn_from_the_training_part() -> None:
     inputs = np.array([[-2], [-1], [1], [2], [3]], dtype=np.float32)
     part = Part(inputs, np.array([0, 0, 1, 1, 1], dtype=np.int32))
-    found = baselines(part, inputs[:2], class_weights=np.ones(2, np.float32), seed=1)
+    found, careful = (
+        baselines(part, inputs[:2], class_weights=np.ones(2, np.float32), thresholds=thresholds, seed=1)
+        for thresholds in ({}, {1: 0.001})
+    )
     assert found["majority_class"].tolist() == [1, 1]
     assert found["logistic_regression"].tolist() == [0, 0]
     assert found["random_forest"].tolist() == [0, 0]
+    assert careful["logistic_regression"].tolist() == careful["random_forest"].tolist() == [1, 1]
 
 
 def test_the_forest_is_the_same_for_a_seed_and_minds_rare_classes_where_told() -> None:
@@ -303,7 +307,8 @@ def test_the_forest_is_the_same_for_a_seed_and_minds_rare_classes_where_told() -
 
     def rare(weighting: str, seed: int) -> list[int]:
         weights = class_weights(targets, CLASSES[:2], weighting)
-        return baselines(Part(inputs, targets), grid, class_weights=weights, seed=seed)["random_forest"].tolist()
+        part = Part(inputs, targets)
+        return baselines(part, grid, class_weights=weights, thresholds={}, seed=seed)["random_forest"].tolist()
 
     grid = drawn.normal(size=(200, 2)).astype(np.float32)
     assert rare("none", 1) == rare("none", 1) != rare("none", 2)

@@ -2,11 +2,14 @@
 
 import os
 import warnings
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ampedge.model.network import Matrix
 from ampedge.training.fit import Part
+from ampedge.training.thresholds import said
 
 _ITERATIONS = 1000
 _TREES = 100
@@ -16,20 +19,28 @@ _MOST_JOBS = 4
 
 
 def baselines(
-    training: Part, inputs: NDArray[np.float32], *, class_weights: NDArray[np.float32], seed: int
+    training: Part,
+    inputs: NDArray[np.float32],
+    *,
+    class_weights: NDArray[np.float32],
+    thresholds: Mapping[int, float],
+    seed: int,
 ) -> dict[str, NDArray[np.intp]]:
-    """The place of the class that each baseline gives to every row of `inputs` (scaled)."""
+    """The place of the class that each baseline gives to every row of `inputs` (scaled).
+
+    Those that learn say a class from the network's `thresholds` on, so that all are judged by the same costs.
+    """
     # A forest draws other rows as soon as it is given weights, be they all the same.
     weights = dict(enumerate(class_weights.astype(np.float64))) if np.ptp(class_weights) else None
     commonest = int(np.bincount(training.targets).argmax())
     return {
         "majority_class": np.full(len(inputs), commonest),
-        "logistic_regression": _regression(training, inputs, weights),
-        "random_forest": _forest(training, inputs, weights, seed),
+        "logistic_regression": said(_regression(training, inputs, weights), thresholds),
+        "random_forest": said(_forest(training, inputs, weights, seed), thresholds),
     }
 
 
-def _regression(training: Part, inputs: NDArray[np.float32], weights: dict[int, float] | None) -> NDArray[np.intp]:
+def _regression(training: Part, inputs: NDArray[np.float32], weights: dict[int, float] | None) -> Matrix:
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
 
@@ -37,13 +48,13 @@ def _regression(training: Part, inputs: NDArray[np.float32], weights: dict[int, 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # the last step is good enough to compare with
         model.fit(training.inputs.astype(np.float64), training.targets)
-    found: NDArray[np.intp] = model.predict(inputs.astype(np.float64))
+    found: Matrix = model.predict_proba(inputs.astype(np.float64))
     return found
 
 
 def _forest(
     training: Part, inputs: NDArray[np.float32], weights: dict[int, float] | None, seed: int
-) -> NDArray[np.intp]:
+) -> Matrix:
     from sklearn.ensemble import RandomForestClassifier
 
     model = RandomForestClassifier(
@@ -53,5 +64,5 @@ def _forest(
         random_state=seed,
         n_jobs=min(_MOST_JOBS, os.cpu_count() or 1),
     )
-    found: NDArray[np.intp] = model.fit(training.inputs, training.targets).predict(inputs)
+    found: Matrix = model.fit(training.inputs, training.targets).predict_proba(inputs)
     return found

@@ -139,6 +139,7 @@ def train(
         Part(inputs[parts.training], data.targets[parts.training]),
         inputs[parts.test],
         class_weights=class_weights(data.targets[parts.training], data.classes, weighting),
+        thresholds=thresholds,
         seed=fitting.seed,
     )
     metrics = {
