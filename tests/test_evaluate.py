@@ -478,3 +478,18 @@ class TestCommand:
         shown = self.run("--model", "wide")
         assert re.search(r"^class +1 +2 +3 +4 +5 +6$", shown, re.MULTILINE)
         assert re.search(r"^1 0 long .* 1 +0 +0 +0 +0 +0$", shown, re.MULTILINE)
+
+    def test_a_terminal_wraps_at_words_and_without_one_nothing_is_cut(self, tmp_path: Path) -> None:
+        name, unit = "valve_closing_slowly", np.eye(8)[1].tolist()
+        layers = centre_layers(np.eye(8)[:2])
+        rows = [(unit, name), (unit, "b")]
+        make_bundle(tmp_path / "wide", classes=[name, "b"], mean=[0] * 8, std=[1] * 8, layers=layers, rows=rows)
+        whole, on_terminal = (
+            re.sub(r"\x1b\[[0-9;]*m", "", CliRunner().invoke(app, ["evaluate", "--model", "wide"], env=env).stdout)
+            for env in ({"COLUMNS": None}, {"COLUMNS": "70", "FORCE_COLOR": "1"})
+        )
+        assert re.search(rf"^2 +{name} +b .* x6 0, x7 0 *$", whole, re.MULTILINE)
+        assert "macro-F1. They take every row to be independent of the others.\n" in whole
+        assert max(map(len, on_terminal.splitlines())) <= 70
+        assert "macro-F1. They take every\nrow" in re.sub(" +\n", "\n", on_terminal)
+        assert "…" not in on_terminal[: on_terminal.index("Confusion matrix")]

@@ -4,10 +4,10 @@ import json
 from collections.abc import Iterable
 from functools import partial
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from ampedge.cli.results import result_console
 from ampedge.training.judging.comparison_report import differing_rows, side_by_side, who_was_right
 from ampedge.training.judging.model_comparison import ModelComparison
 
@@ -19,7 +19,7 @@ def show(comparison: ModelComparison, *, as_json: bool) -> None:
     if as_json:
         print(json.dumps(comparison.document(), ensure_ascii=False))
         return
-    console = Console(highlight=False, soft_wrap=True)
+    console = result_console()
     say = partial(console.print, markup=False)
     say(comparison.sentence(), style="bold")
     for caution in comparison.cautions:

@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ampedge.cli.reading import reading_bar
+from ampedge.cli.results import result_console
 from ampedge.cli.training_screen import messages
 from ampedge.errors import GateError, UsageError
 from ampedge.training.cross_validation import CrossValidation, cross_validate
@@ -74,7 +75,7 @@ def _show(found: CrossValidation, *, as_json: bool) -> None:
     if as_json:
         print(json.dumps(found.document(), ensure_ascii=False))
         return
-    console = Console(highlight=False, soft_wrap=True)
+    console = result_console()
     say = partial(console.print, markup=False)
     say(how(found))
     for note in found.notes:

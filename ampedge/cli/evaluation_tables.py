@@ -9,6 +9,7 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
+from ampedge.cli.results import result_console
 from ampedge.decision import in_percent
 from ampedge.training.judging.evaluation import Evaluation
 from ampedge.training.judging.groups import Groups
@@ -30,7 +31,7 @@ def show(evaluation: Evaluation, *, as_json: bool) -> None:
     if as_json:
         print(json.dumps(evaluation.document(), ensure_ascii=False))
         return
-    console = Console(highlight=False, soft_wrap=True)
+    console = result_console()
     say = partial(console.print, markup=False)
     for caution in evaluation.cautions:
         say(caution, style="bold red")
@@ -99,6 +100,7 @@ def _per_class(evaluation: Evaluation, console: Console) -> Table:
         below = (f"{number:.3f}" for number in area[name]) if name in area else ("", "")
         table.add_row(Text(name), *figures, *below, str(one["support"]))
     if _width(console, table) > console.width:
+        table.columns[0].overflow = "fold"
         for column in table.columns[1:4]:
             column.width = _FIGURE_OVER_INTERVAL
     return table

@@ -13,6 +13,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 from rich.table import Table
 from rich.text import Text
 
+from ampedge.cli.results import result_console
 from ampedge.cli.sweep_table import heading, in_short, sweep_table
 from ampedge.model.verdict import beside_others, cautions
 from ampedge.training.thresholds import in_words
@@ -121,15 +122,14 @@ def show(trained: "Trained", *, as_json: bool) -> None:
     if as_json:
         print(json.dumps(trained.document(), ensure_ascii=False))
         return
-    console = Console(highlight=False)
-    console.soft_wrap = not console.is_terminal
+    console = result_console()
     manifest = trained.bundle.manifest
     simple = trained.metrics["baselines"]
     for sentence in cautions(trained.metrics["test"], simple["majority_class"]):
         console.print(sentence, style="bold red", markup=False)
     if swept := trained.metrics.get("sweep"):
         console.print(f"\n{heading(swept)}\n", markup=False)
-        console.print(sweep_table(swept), soft_wrap=False)
+        console.print(sweep_table(swept))
     rows, settings = manifest.training.rows, manifest.training.settings
     if settings["kept_epoch"] < settings["epochs_run"]:
         console.print(
@@ -140,7 +140,7 @@ def show(trained: "Trained", *, as_json: bool) -> None:
         f"({rows['training']} trained it, {rows['validation']} steered it; {settings['split']}).\n",
         markup=False,
     )
-    console.print(_comparison(trained), soft_wrap=False)
+    console.print(_comparison(trained))
     console.print()
     for sentence in beside_others(trained.metrics["test"], simple):
         console.print(sentence, markup=False)

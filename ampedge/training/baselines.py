@@ -52,9 +52,7 @@ def _regression(training: Part, inputs: NDArray[np.float32], weights: dict[int, 
     return found
 
 
-def _forest(
-    training: Part, inputs: NDArray[np.float32], weights: dict[int, float] | None, seed: int
-) -> Matrix:
+def _forest(training: Part, inputs: NDArray[np.float32], weights: dict[int, float] | None, seed: int) -> Matrix:
     from sklearn.ensemble import RandomForestClassifier
 
     model = RandomForestClassifier(
