@@ -110,12 +110,13 @@ def test_rows_that_allow_no_folds_are_an_error_with_a_way_out(tmp_path: Path) ->
 
 
 def test_the_sweep_shows_all_that_was_tried_and_ends_as_the_same_training_would(
-    wine_csv: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    wine_csv: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(sweeping, "_GRID", {"layers": ((3,),), "learning_rate": (1e-30, 0.05), "l2": (0.001,)})
     out = tmp_path / "swept"
     result = run(wine_csv, "--sweep", "--epochs", 2, "--out", out)
     assert result.exit_code == 0, result.output
+    assert not [record for record in caplog.records if record.name == "tensorflow"]  # of functions traced anew
     assert (
         "tried 2 settings on 3 folds of the rows that are not held out and kept layers 3, learning rate 0.05, L2 0.001"
         in (" ".join(result.stdout.split()))

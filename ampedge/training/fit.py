@@ -77,6 +77,7 @@ def start() -> None:
         import tensorflow as tf
 
         tf.constant(0)
+    tf.get_logger().setLevel("ERROR")  # each short fit of a sweep is a function of its own, which it warns of
 
 
 def fit(

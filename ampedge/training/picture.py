@@ -39,5 +39,6 @@ def _draw(axes: Any, title: str, history: Sequence[Epoch], training: list[float]
     axes.plot(epochs, validation, color=_COLOURS["validation"], marker=mark, label="validation")
     axes.set_title(title)
     axes.set_xlabel("epoch")
+    axes.locator_params("x", integer=True)
     axes.grid(color="#e5e7eb")
     axes.spines[["top", "right"]].set_visible(False)
