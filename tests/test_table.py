@@ -220,6 +220,14 @@ def test_a_doubtful_point_is_settled_by_the_option(tmp_path: Path) -> None:
     assert number(next(table.rows()).cells[0], table.decimal) is None
 
 
+@pytest.mark.parametrize("sign", ".,")
+@pytest.mark.parametrize("cell", ["1.5\n9.5", "9.5\n", "\n9.5"])
+def test_a_line_end_within_a_number_is_no_number_and_shifts_none(tmp_path: Path, sign: str, cell: str) -> None:
+    rows = "".join(f"{n}.25;x\n" for n in range(300))  # so many different ones are read at once
+    table = read_table(written(tmp_path, f'a;status\n"{cell}";x\n{rows}'.replace(".", sign)))
+    assert np.array_equal(table.numbers("a"), [math.nan, *(n + 0.25 for n in range(300))], equal_nan=True)
+
+
 def test_long_cells_are_cut_in_messages() -> None:
     assert shown("5 V") == "'5 V'"
     assert shown("1" * 5000) == repr("1" * 60) + "..."
@@ -347,6 +355,7 @@ def test_columns_that_differ_in_their_unit_keep_it_in_their_name(tmp_path: Path)
         ("a,b\n#5,2\n", [2], ("a", "b")),
         ('a,b\n1,"two\n# not a comment\n"\n3,4\n', [2, 5], ("a", "b")),
         ("Logger 7\nStart;10:00\n\nx;y;z;b\n1;2;3;4\n", [5], ("x", "y", "z", "b")),
+        ("Logger 7\nStart;10:00\n\nx;y;z;b;\n1;2;3;4;\n", [5], ("x", "y", "z", "b")),
         ("x;y;z;b\nLogger;7;1;2\n", [2], ("x", "y", "z", "b")),
     ],
 )

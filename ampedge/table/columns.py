@@ -196,6 +196,8 @@ class Column:
             return None
         if not joined.isascii() or joined.encode().translate(None, _PLAIN):
             return None
+        if joined.count("\n") >= len(cells):  # a line end within a cell
+            return None
         try:
             split = joined.replace(",", ".").split("\n") if has_comma else cells
             values = np.fromiter(map(float, split), np.float64, len(cells))

@@ -189,8 +189,13 @@ def _filled(cells: Sequence[str]) -> Sequence[str]:
 
 
 def _names(cells: Sequence[str]) -> bool:
-    """Whether the cells can be the names of columns: each says something else, none a number."""
+    """Whether the cells can be the names of columns: each says something else, none a number.
+
+    The last one may be empty, behind a separator that ends the line.
+    """
     names = [cell.strip() for cell in cells]
+    if len(names) > 1 and not names[-1]:
+        names.pop()
     return not any(is_missing(name) for name in names) and len({*names}) == len(names) and not _has_number(names)
 
 
