@@ -437,6 +437,13 @@ class TestCommand:
         html = (tmp_path / "evaluation" / "report.html").read_text()
         assert re.search(r"</h1>\s*<p class=\"warning\">Accuracy misleads here", html)
 
+    def test_a_class_that_was_not_asked_about_is_not_said_to_be_unrecognised(self, tmp_path: Path) -> None:
+        tiny(tmp_path / "model", [*[([0.0, 1.0], "cold")] * 3, *[([0.0, 0.0], "warm")] * 2])
+        assert json.loads(self.run("--json"))["verdict"][1:] == [
+            "The model was asked about no row of 'warm': each has a value of bad quality, to which serve gives no "
+            "class, whatever the model has learned."
+        ]
+
     def test_each_group_is_judged_by_itself(self, tmp_path: Path) -> None:
         (tmp_path / "runs.csv").write_text(
             "rig,x0,x1,status\n<one>,0,1,cold\n<one>,20,1,warm\ntwo,0,1,cold\ntwo,1,1,warm\n"

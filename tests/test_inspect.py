@@ -199,6 +199,15 @@ def test_two_far_values_are_what_their_class_looks_like_where_it_is_6_percent_of
     assert not wild(values, targets, ONCE).any.any()
 
 
+def test_a_class_whose_rows_are_all_alike_is_no_spike() -> None:
+    values, targets, once = NOISE.copy(), CLASSES.copy(), ONCE.copy()
+    off = np.arange(0, 400, 9)
+    values[off], targets[off], once[off[1:]] = 0, 3, False
+    assert not wild(values, targets, once).any.any()
+    targets[off] = CLASSES[off]
+    assert np.flatnonzero(wild(values, targets, once).any).tolist() == off.tolist(), "copies of a single one"
+
+
 def test_an_excursion_that_lasts_is_no_spike() -> None:
     values = NOISE.copy()
     values[100:108] = np.linspace(300, 330, 8)
@@ -393,6 +402,38 @@ def test_each_option_shows(tmp_path: Path) -> None:
     assert document(tmp_path, odd, "--sep", "!", "--decimal", ",")["features"] == ["speed", "torque"]
 
 
+def test_rows_that_are_zero_everywhere_are_told_of(tmp_path: Path) -> None:
+    rows = cells()
+    for at in range(0, 60, 5):
+        rows[at][:2], rows[at][4] = ["0", "-0.0"], "off"
+    path = write(tmp_path / "data.csv", rows)
+    found = document(tmp_path, path)
+    [one] = [one for one in found["findings"] if one["kind"] == "unwritten_rows"]
+    assert (one["severity"], one["count"], one["lines"]) == ("warning", 12, [*range(2, 62, 5)])
+    assert "All rows of 'off' are so: serve will never say it." in one["what"]
+    assert not {"sentinel_values", "spikes"} & {kind for kind, _ in kinds(found)}
+    config = tmp_path / "site.toml"
+    tag = '[[tags]]\nname = "{}"\naddress = {}\ntype = "int16"\noffset = {}\n'
+    config.write_text(tag.format("speed", 0, 0) + tag.format("torque", 1, -5), "utf-8")
+    assert ("unwritten_rows", None) not in kinds(document(tmp_path, path, "--config", config))
+
+
+def test_a_table_without_measurements_is_refused(tmp_path: Path) -> None:
+    done = run_cli("inspect", write(tmp_path / "data.csv", [["a", "x"]] * 30, ["rig", "status"]), cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (3, "")
+    assert "no column of measurements beside the label 'status'; left out: 'rig' (text)." in done.stderr
+
+
+def test_the_word_null_as_a_label_is_told_of(tmp_path: Path) -> None:
+    rows = cells()
+    for row in rows[:20]:
+        row[4] = "NULL"
+    found = document(tmp_path, write(tmp_path / "data.csv", rows))
+    [one] = [one for one in found["findings"] if one["kind"] == "missing_values"]
+    assert (one["severity"], one["count"], one["lines"]) == ("note", 20, [*range(2, 22)])
+    assert one["what"] == "20 rows of 'NULL' are taken as a class of that name."
+
+
 def test_the_report_names_kind_column_lines_and_what_to_do(tmp_path: Path) -> None:
     rows = cells()
     for at in range(8):
@@ -462,6 +503,14 @@ def test_the_copy_lists_every_change_by_its_line(tmp_path: Path) -> None:
     assert found.steps[-1] == ("after dropping duplicates", len(kept))
 
 
+def test_a_copy_without_rows_is_refused_after_the_report(tmp_path: Path) -> None:
+    path = write(tmp_path / "data.csv", [[*row[:4], ""] for row in cells()])
+    done = run_cli("inspect", path, "--fix", tmp_path / "copy.csv", cwd=tmp_path)
+    assert (done.returncode, (tmp_path / "copy.csv").exists()) == (3, False)
+    assert "60 rows have no label." in done.stdout
+    assert "no row would be left in a cleaned copy" in done.stderr
+
+
 def test_a_copy_of_the_copy_changes_nothing(tmp_path: Path) -> None:
     rows = cells()
     for at, rig in enumerate(("=1+1", "'=1+1", "''=1+1", "'tis", "+49 123")):
@@ -478,6 +527,20 @@ def test_a_copy_of_the_copy_changes_nothing(tmp_path: Path) -> None:
     _, again, changes = fixed(tmp_path, copy[1:], copy[0])
     assert again == copy
     assert changes[1:] == []
+
+
+@pytest.mark.parametrize(("sep", "sign"), [(";", ","), (";", "."), (",", ","), (",", ".")])
+def test_the_copy_leaves_no_doubt_about_its_decimal_sign(tmp_path: Path, sep: str, sign: str) -> None:
+    rows = [[f"{float(speed) + 100:.3f}", f"{float(torque) + 5:.3f}", *rest] for speed, torque, *rest in cells()]
+    rows[2][:2] = ["212.5", "n/a"]  # only this row, which is left out, shows the sign
+    path, copy = tmp_path / "data.csv", tmp_path / "copy.csv"
+    with path.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file, delimiter=sep).writerows([HEAD, *([cell.replace(".", sign) for cell in row] for row in rows)])
+    done = invoke(tmp_path, path, "--fix", copy)
+    assert done.exit_code == 0, done.output
+    assert ("1 number made plain" in done.stdout) == ((sep, sign) != (",", "."))
+    assert read_table(copy).decimal == sign
+    assert read_table(copy).numbers("speed").tolist() == [float(row[0]) for row in rows if row[1] != "n/a"]
 
 
 def test_a_text_of_several_lines_stays_one_cell_of_the_copy(tmp_path: Path) -> None:

@@ -375,6 +375,15 @@ def test_a_column_that_separates_all_classes_is_warned_of(tmp_path: Path) -> Non
     assert not check(made(write(tmp_path, COLUMNS)), ())
 
 
+def test_rows_that_are_zero_everywhere_are_warned_of(tmp_path: Path) -> None:
+    zero = {"speed": "0", "torque": "0", "status": "off"}
+    notes = check(made(write(tmp_path, {name: [*cells, *[zero[name]] * 12] for name, cells in COLUMNS.items()})), ())
+    assert notes[0] == (
+        "Warning: 12 rows are 0 in every column. So is a device that nobody has written to, and serve gives such a "
+        "reading no class. All rows of 'off' are so: serve will never say it."
+    )
+
+
 def test_copies_are_pointed_out(tmp_path: Path) -> None:
     copied = {name: [*cells, cells[0], cells[1]] for name, cells in COLUMNS.items()}
     [note] = check(made(write(tmp_path, copied)), ())

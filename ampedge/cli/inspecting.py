@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import groupby
@@ -14,7 +15,7 @@ from rich.text import Text
 
 from ampedge.cli.reading import reading_bar
 from ampedge.datamap import DataMap
-from ampedge.errors import UsageError
+from ampedge.errors import DataError, UsageError
 from ampedge.table import read_table
 from ampedge.training.inspection.finding import Finding, Severity, listed
 from ampedge.training.inspection.fix import Fixed, changes_beside, write_fixed
@@ -27,6 +28,8 @@ _LINES = 5
 _COLUMNS = 6
 _STYLES = {Severity.ERROR: "bold red", Severity.WARNING: "yellow", Severity.NOTE: "cyan"}
 _INDENT = (0, 0, 0, 9)
+_ONE = re.compile(r"s\b")
+"""The plural that a kind of change begins with."""
 
 
 def run(
@@ -49,7 +52,12 @@ def run(
         found = inspect(table, settings, datamap, time=time, told=told)
         if html is not None:
             write_page(found, html, told)
-        fixed = None if fix is None else write_fixed(found, fix, lambda done, of: told(f"Writing {fix.name}", done, of))
+        fixed, refusal = None, None
+        if fix is not None:
+            try:
+                fixed = write_fixed(found, fix, lambda done, of: told(f"Writing {fix.name}", done, of))
+            except DataError as error:  # the report says why
+                refusal = error
     if as_json:
         written = {"fixed": None if fixed is None else fixed.document()}
         print(json.dumps({**found.document(), **written}, ensure_ascii=False))
@@ -57,6 +65,8 @@ def run(
         _show(found)
         if fixed is not None:
             _show_fixed(fixed)
+    if refusal is not None:
+        raise refusal
     if html is not None:
         messages.print(f"Report: {html}", markup=False)
     return found.counts()[Severity.ERROR]
@@ -90,7 +100,9 @@ def _show(found: Inspection) -> None:
     console = Console(highlight=False)
     document = found.document()
     classes = ", ".join(f"{name} {count}" for name, count in document["classes"].items())
-    said = f"{document['data']}: {document['rows']} rows, {_counted(len(document['features']), 'feature')}, "
+    said = (
+        f"{document['data']}: {_counted(document['rows'], 'row')}, {_counted(len(document['features']), 'feature')}, "
+    )
     _print(console, f"{said}{_counted(len(document['classes']), 'class')} ({classes}).")
     for note in document["notes"]:
         _print(console, note, "dim")
@@ -130,9 +142,9 @@ def _group(console: Console, severity: Severity, kind: str, findings: Sequence[F
 def _show_fixed(fixed: Fixed) -> None:
     console = Console(highlight=False)
     console.print()
-    _print(console, f"{fixed.path}: {fixed.rows} rows. Every change: {fixed.changes_path}")
+    _print(console, f"{fixed.path}: {_counted(fixed.rows, 'row')}. Every change: {fixed.changes_path}")
     for why, count in fixed.changes.items():
-        _print(console, f"{count:>9} {why}")
+        _print(console, f"{count:>9} {_ONE.sub('', why, 1) if count == 1 else why}")
 
 
 def _print(console: Console, text: str, style: str = "", *, indented: bool = False) -> None:

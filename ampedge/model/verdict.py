@@ -3,7 +3,7 @@
 Sentences that need not be said are None.  `quoted` is how the name of a class stands in a sentence.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 _MARGIN = 0.02
@@ -21,10 +21,23 @@ def verdict(network: Mapping[str, Any], baselines: Mapping[str, Mapping[str, Any
 
 
 def cautions(
-    network: Mapping[str, Any], commonest: Mapping[str, Any] | None, quoted: Callable[[str], str] = repr
+    network: Mapping[str, Any],
+    commonest: Mapping[str, Any] | None,
+    quoted: Callable[[str], str] = repr,
+    *,
+    unasked: Collection[str] = (),
 ) -> list[str]:
-    """What must stand before all figures: that accuracy misleads, and what was never recognised."""
-    found = (commonest and misleading(network, commonest), never_recognised(network, quoted))
+    """What must stand before all figures: that accuracy misleads, and what was never recognised.
+
+    `unasked` are the classes about no row of which the model was asked.
+    """
+    found = (
+        commonest and misleading(network, commonest),
+        never_recognised(network, quoted, unasked),
+        unasked
+        and f"The model was asked about no row of {', '.join(map(quoted, unasked))}: each has a value of bad "
+        "quality, to which serve gives no class, whatever the model has learned.",
+    )
     return [sentence for sentence in found if sentence]
 
 
@@ -70,9 +83,15 @@ def _margin(network: Mapping[str, Any]) -> float:
     return max(_MARGIN, _ROWS / rows)
 
 
-def never_recognised(network: Mapping[str, Any], quoted: Callable[[str], str] = repr) -> str | None:
-    """The classes of which no row was recognised."""
-    missed = [name for name, figures in network["per_class"].items() if figures["support"] and not figures["recall"]]
+def never_recognised(
+    network: Mapping[str, Any], quoted: Callable[[str], str] = repr, unasked: Collection[str] = ()
+) -> str | None:
+    """The classes of which no row was recognised, less those that the model was not asked about."""
+    missed = [
+        name
+        for name, figures in network["per_class"].items()
+        if figures["support"] and not figures["recall"] and name not in unasked
+    ]
     if not missed:
         return None
     return (

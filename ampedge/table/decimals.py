@@ -56,3 +56,9 @@ class DecimalSigns:
                 "Say --decimal '.' if it is the decimal point. Thousands separators must be taken out of the file.",
             )
         return "," if self.comma else "."
+
+
+def settles(cell: str, sign: str) -> bool | None:
+    """Whether a number shows that this is its decimal sign and separates no thousands; None for all other cells."""
+    text = cell.strip(BLANKS)
+    return not THOUSANDS.fullmatch(text) if sign in text and NUMBERS[sign].fullmatch(text) else None

@@ -1,7 +1,7 @@
 """Which columns of a table are measurements: those with numbers, less times, ids, groups and counters."""
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,16 +31,26 @@ def measurements(table: Table, settings: TableSettings) -> tuple[Sequence[str], 
     apart |= {table.columns[table.column(name)] for name in (settings.label, settings.group) if name is not None}
     reasons = {name: why_not(name, table.numbers(name)) for name in table.columns if name not in apart}
     found = [name for name, reason in reasons.items() if reason is None]
-    left_out = [f"{name!r} ({reason})" for name, reason in reasons.items() if reason is not None]
-    notes = [f"Left out: {', '.join(left_out)}. --features A,B,C says exactly which columns are used."] * bool(left_out)
+    left_out = _listed(reasons)
+    notes = [f"Left out: {left_out}. --features A,B,C says exactly which columns are used."] * bool(left_out)
     notes += _group_notes(table, settings, found)
     if not found:
-        raise DataError(
-            f"{table.path} has no column of measurements beside the label {settings.label!r}"
-            + (f"; left out: {', '.join(left_out)}." if left_out else "."),
-            "At least half the cells of a feature must be numbers; --features A,B,C says which columns to use.",
-        )
+        raise no_measurements(table, settings.label, reasons)
     return found, notes
+
+
+def no_measurements(table: Table, label: str, reasons: Mapping[str, str | None]) -> DataError:
+    """The error of a table without features; `reasons` say of its columns why they are none."""
+    left_out = _listed(reasons)
+    return DataError(
+        f"{table.path} has no column of measurements beside the label {label!r}"
+        + (f"; left out: {left_out}." if left_out else "."),
+        "At least half the cells of a feature must be numbers; --features A,B,C says which columns to use.",
+    )
+
+
+def _listed(reasons: Mapping[str, str | None]) -> str:
+    return ", ".join(f"{name!r} ({reason})" for name, reason in reasons.items() if reason is not None)
 
 
 def _group_notes(table: Table, settings: TableSettings, features: Collection[str]) -> list[str]:

@@ -11,6 +11,7 @@ from ampedge.training.dataset import Dataset
 from ampedge.training.inspection import repeats
 from ampedge.training.inspection.constant import is_constant
 from ampedge.training.inspection.telling import ROWS, separates, stands_for_label
+from ampedge.training.inspection.unwritten import said, unwritten
 from ampedge.training.inspection.wild import LARGEST
 from ampedge.training.registers import through_registers
 
@@ -30,13 +31,13 @@ def check(data: Dataset, named: Sequence[str]) -> list[str]:
         _refuse_constant(data, name, column)
         _refuse_extreme(data, name, column)
         notes += _given_away(data, name, column, is_named=name in named)
-    return [*notes, *_coarse(data), *_duplicates(data)]
+    return [*notes, *_coarse(data), *_unwritten(data), *_duplicates(data)]
 
 
 def _refuse_constant(data: Dataset, name: str, column: Column) -> None:
     if is_constant(column):
         raise DataError(
-            f"{data.path}: the column {name!r} is {column[0]:g} in every row, so it tells nothing.",
+            f"{data.path}: the column {name!r} is {column[0] + 0.0:g} in every row, so it tells nothing.",
             f"{data.without(name)}.",
         )
 
@@ -80,6 +81,11 @@ def _coarse(data: Dataset) -> list[str]:
         for tag, lost, spread in zip(data.datamap.tags, blur, data.values.std(axis=0), strict=True)
         if lost > _COARSE * spread
     ]
+
+
+def _unwritten(data: Dataset) -> list[str]:
+    flags = unwritten(zip(data.values.T, data.datamap.tags, strict=True), len(data.values))
+    return [f"Warning: {said(flags, data.targets, data.classes)}"] if flags.any() else []
 
 
 def _duplicates(data: Dataset) -> list[str]:

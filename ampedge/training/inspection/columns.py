@@ -19,7 +19,7 @@ def judge_column(examination: Examination, name: str, once: Flags, typical: Flag
     values = sheet.numbers(name)
     values[examination.bad(name)] = np.nan
     if is_constant(values):
-        value = values[np.isfinite(values)][0]
+        value = values[np.isfinite(values)][0] + 0.0  # minus zero is zero
         _about(
             examination,
             Kind.CONSTANT,

@@ -46,6 +46,7 @@ class Kind(StrEnum):
     GIVES_AWAY = "gives_label_away"
     CONTRADICTORY = "contradictory_rows"
     DUPLICATES = "duplicate_rows"
+    UNWRITTEN = "unwritten_rows"
     NEAR_CONSTANT = "near_constant_column"
     FROZEN = "frozen_stretches"
     TIME_DISORDER = "time_disorder"

@@ -7,7 +7,7 @@ still, the order of the rows, gaps.
 
 import csv
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,14 +18,17 @@ import numpy as np
 from ampedge.errors import DataError
 from ampedge.formulas import escaped, unescaped
 from ampedge.table import Row, fault
+from ampedge.table.decimals import settles
 from ampedge.training.destination import new_file
 from ampedge.training.inspection.examination import Drop
 from ampedge.training.inspection.inspect import Inspection
+from ampedge.training.inspection.sheet import Sheet
 
 HEADER = ("line", "column", "was", "now", "why")
 _OPTION = "--fix"
 _STRIPPED = "spaces around the name"
 _SPELLING = "the commonest spelling"
+_SIGN = "a zero more: three digits may be thousands"
 _FORMULA = "a spreadsheet would compute it"
 
 
@@ -88,6 +91,23 @@ class _Changes:
         self.counts[kind] += 1
 
 
+class _DecimalSign:
+    """Whether the rows of the copy so far show what its decimal sign is; the table had others that did."""
+
+    def __init__(self, sheet: Sheet) -> None:
+        self._sign = sheet.table.decimal
+        self._features = [sheet.table.column(name) for name in sheet.features]
+        self._doubtful = (self._sign, sheet.table.sep) != (".", ",")
+
+    def needs_zero(self, cells: Sequence[str]) -> int | None:
+        """The first number of a row that must end in a zero more for that."""
+        settled = [settles(cell, self._sign) for cell in cells] if self._doubtful else []
+        place = next((at for at in self._features if settled[at] is False), None) if settled else None
+        if True in settled or place is not None:
+            self._doubtful = False
+        return None if True in settled else place
+
+
 def _open(path: Path) -> Any:
     """A file for CSV, whose lines end in CR and LF: with other ends Python does not quote a CR within a cell."""
     return path.open("w", encoding="utf-8", newline="")
@@ -124,6 +144,7 @@ def _left_out(inspection: Inspection) -> Iterator[tuple[int, str]]:
 def _write_rows(inspection: Inspection, copy: Any, changes: _Changes, told: Callable[[int, int], None]) -> int:
     sheet = inspection.sheet
     label = sheet.table.column(sheet.label)
+    sign = _DecimalSign(sheet)
     reasons, lines = _reasons(inspection), _left_out(inspection)
     row, drop = next(reasons, (-1, None))
     line, why = next(lines, (0, ""))
@@ -132,7 +153,7 @@ def _write_rows(inspection: Inspection, copy: Any, changes: _Changes, told: Call
         if place % 4096 == 0:
             told(place, len(sheet))
         while why and line < one.line:
-            changes.add(line, "", "", "", why, kind=why)
+            changes.add(line, "", "", "", why, kind=why.replace("row ", "rows "))
             line, why = next(lines, (0, ""))
         while row == place and drop is not None:
             _note(sheet.table.columns, one, drop, changes)
@@ -146,13 +167,18 @@ def _write_rows(inspection: Inspection, copy: Any, changes: _Changes, told: Call
             changes.add(one.line, sheet.label, one.cells[label], escaped(name), _SPELLING, kind="labels respelled")
             texts[label] = name
         safe = list(map(escaped, texts))
+        if (zero := sign.needs_zero(safe)) is not None:
+            safe[zero] = f"{safe[zero].rstrip()}0"
+            changes.add(
+                one.line, sheet.table.columns[zero], one.cells[zero], safe[zero], _SIGN, kind="numbers made plain"
+            )
         for at, (column, cell, made) in enumerate(zip(sheet.table.columns, one.cells, safe, strict=True)):
-            if cell != made and not (at == label and is_other):
+            if cell != made and at != zero and not (at == label and is_other):
                 changes.add(one.line, column, cell, made, _FORMULA, kind="formulas made text")
         copy.writerow(safe)
         written += 1
     while why:
-        changes.add(line, "", "", "", why, kind=why)
+        changes.add(line, "", "", "", why, kind=why.replace("row ", "rows "))
         line, why = next(lines, (0, ""))
     return written
 

@@ -16,7 +16,7 @@ from ampedge.training.inspection.columns import judge_column, judge_text
 from ampedge.training.inspection.examination import Drop, Examination, Step
 from ampedge.training.inspection.finding import Finding, Flags, Kind, Numbers, Severity, worst_first
 from ampedge.training.inspection.labels import judge_labels
-from ampedge.training.inspection.rows import judge_rows, text_hashes
+from ampedge.training.inspection.rows import judge_rows, judge_unwritten, text_hashes
 from ampedge.training.inspection.sheet import Sheet, sheet_of
 from ampedge.training.inspection.structure import structure
 from ampedge.training.inspection.times import seconds
@@ -116,6 +116,7 @@ def inspect(
     for done, name in enumerate(sheet.features):
         told(f"Looking at {name}", len(sheet.features) + 1 + done, total)
         judge_column(examination, name, once, typical)
+    judge_unwritten(examination)
     for name in sheet.left_out:
         held = table.held(name) if sheet.is_text(name) else None
         if held is not None:

@@ -15,6 +15,8 @@ _RARER = 30
 _LONG = 5
 _SHORT = 3
 _WORDS = re.compile(r"[_\- ]+")
+_NO_NAMES = frozenset({"na", "null", "nil"})
+"""What programs write where there is no text; `none` and `missing` are good names for a class."""
 _SLIPS = 20
 _SLIP_ROWS = 3
 _SLIP_SHARE = 0.005
@@ -24,6 +26,7 @@ def judge_labels(examination: Examination) -> None:
     """Add what is to be said of the label column."""
     _no_class(examination)
     _spellings(examination)
+    _words(examination)
     slips = _slips(examination)
     _balance(examination, slips)
 
@@ -73,6 +76,22 @@ def _spellings(examination: Examination) -> None:
             "spaces.",
             remedy="Nothing: training takes them as the commonest spelling, --fix writes them so.",
             examples=texts,
+        )
+
+
+def _words(examination: Examination) -> None:
+    """A note on classes whose name is hardly one."""
+    sheet = examination.sheet
+    words = {name: count for name, count in sheet.sizes.items() if folded(name) in _NO_NAMES}
+    if words:
+        examination.found(
+            Kind.MISSING,
+            Severity.NOTE,
+            sheet.label,
+            np.flatnonzero(np.isin(sheet.targets, [sheet.classes.index(name) for name in words])),
+            what=f"{plural(sum(words.values()), 'row')} of {', '.join(map(repr, words))} "
+            f"{'is' if sum(words.values()) == 1 else 'are'} taken as a class of that name.",
+            remedy="If the word means that there is no label, empty these cells.",
         )
 
 

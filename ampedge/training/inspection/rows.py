@@ -11,6 +11,7 @@ from ampedge.training.inspection import repeats
 from ampedge.training.inspection.examination import Examination, Step
 from ampedge.training.inspection.finding import Flags, Kind, Severity, plural
 from ampedge.training.inspection.sheet import Sheet
+from ampedge.training.inspection.unwritten import REMEDY, said, unwritten
 from ampedge.training.labels import folded
 
 _BY_NATURE = 0.05
@@ -34,6 +35,23 @@ def judge_rows(examination: Examination, others: NDArray[np.uint64] | None) -> t
     _contradictions(examination, contradictory)
     _duplicates(examination, repeated)
     return repeated, contradictory
+
+
+def judge_unwritten(examination: Examination) -> None:
+    """Add what is to be said of rows that serve takes for those of a device that nobody has written to."""
+    sheet, steps = examination.sheet, examination.dropped_in()
+    tags = {} if sheet.datamap is None else {tag.name: tag for tag in sheet.datamap.tags}
+    flags = unwritten(((sheet.numbers(name), tags.get(name)) for name in sheet.features), len(sheet))
+    flags &= (steps == 0) | (steps > Step.WILD)  # the others are told of already
+    if flags.any():
+        examination.found(
+            Kind.UNWRITTEN,
+            Severity.WARNING,
+            None,
+            np.flatnonzero(flags),
+            what=said(flags, sheet.targets, sheet.classes),
+            remedy=REMEDY,
+        )
 
 
 def _contradictions(examination: Examination, flags: Flags) -> None:

@@ -11,7 +11,7 @@ from ampedge.datamap import DataMap
 from ampedge.modbus.codec import with_held_ends
 from ampedge.table import Table, Texts
 from ampedge.training.classes import class_names, label_column, label_texts, why_no_class
-from ampedge.training.columns import TIMES, tokens, why_not
+from ampedge.training.columns import TIMES, no_measurements, tokens, why_not
 from ampedge.training.dataset import with_tags
 from ampedge.training.inspection.finding import Numbers
 from ampedge.training.inspection.times import format_of
@@ -110,6 +110,8 @@ def sheet_of(table: Table, settings: TableSettings, datamap: DataMap | None, tim
             reason = "not chosen"
         reasons[name] = None if chosen is not None and name in chosen else reason
     left_out = {name: reason for name, reason in reasons.items() if reason is not None}
+    if len(left_out) == len(reasons):
+        raise no_measurements(table, label, left_out)
     time, time_format = _time(table, left_out, time)
     return Sheet(
         table=table,

@@ -105,13 +105,24 @@ def wild(values: Numbers, targets: NDArray[np.integer], once: Flags) -> Wild:
         spikes[judged] = far & ~marks
         sentinels[judged] = marks
         judged &= ~(spikes | sentinels)
-    spikes, sentinels = _wherever(spikes, values), _wherever(sentinels, values)
+    spikes, sentinels = _wherever(spikes, values, targets), _wherever(sentinels, values, targets)
     return Wild(spikes & ~sentinels, sentinels)
 
 
-def _wherever(flags: Flags, values: Numbers) -> Flags:
-    """The same values also in rows that repeat another."""
-    return np.isin(values, np.unique(values[flags])) if flags.any() else flags
+def _wherever(flags: Flags, values: Numbers, targets: NDArray[np.integer]) -> Flags:
+    """The same values also in rows that repeat another, less those that so turn out to be most of a class."""
+    if not flags.any():
+        return flags
+    different = np.unique(values[flags])
+    found = np.isin(values, different)
+    sizes = np.bincount(targets[targets >= 0])
+    for one in np.flatnonzero(2 * np.bincount(targets[found & (targets >= 0)], minlength=len(sizes)) > sizes):
+        of_class, counts = np.unique(values[found & (targets == one)], return_counts=True)
+        most = of_class[counts.argmax()]
+        is_it = values == most
+        if 2 * counts.max() > sizes[one] and counts.max() >= _MOSTLY * is_it.sum() and most not in _MARKS:
+            found &= ~is_it
+    return found
 
 
 def stretch(values: Numbers, apart: Flags) -> float:

@@ -181,7 +181,7 @@ def evaluate(
         intervals=intervals(answered, counts),
         confusion=counts,
         baseline={"class": commonest, "accuracy": always["accuracy"], "macro_f1": always["macro_f1"]},
-        cautions=tuple(cautions(figures, always)),
+        cautions=tuple(cautions(figures, always, unasked=_unasked(classes, counts))),
         rivals=rivals(bundle, figures, held_out=labelled.held_out),
         curves=curves(answered),
         calibration=calibration(answered),
@@ -240,6 +240,11 @@ def _words(path: Path, line: int, tag: Tag, value: float) -> Words:
 def _absent(classes: Sequence[str], truth: Sequence[str]) -> list[str]:
     absent = [repr(name) for name in classes if name not in truth]
     return [f"No row is labelled {', '.join(absent)}; macro-F1 is the mean over the other classes."] if absent else []
+
+
+def _unasked(classes: Sequence[str], confusion: Sequence[Sequence[int]]) -> list[str]:
+    """The classes that have rows, about none of which the model was asked."""
+    return [name for name, row in zip(classes, confusion, strict=True) if row[-1] and not any(row[:-1])]
 
 
 def _not_asked(said: Sequence[str | None]) -> list[str]:
