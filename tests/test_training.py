@@ -228,13 +228,13 @@ def test_the_held_out_rows_are_the_test_part_to_the_last_digit(bundle: Bundle, w
 
 def test_the_group_of_each_held_out_row_stays_with_it(tmp_path: Path) -> None:
     """A value of x says which of six runs it is of, 0 to 5, and half of each run is of either class."""
-    rows = [f"{run}.{n},run {run},{'ab'[n % 2]}" for run in range(6) for n in range(10)]
+    rows = [f'{run}.{n},"run\r{run}",{"ab"[n % 2]}' for run in range(6) for n in range(10)]
     path = tmp_path / "data.csv"
     path.write_text("\n".join(["x,rig,status", *rows]) + "\n", "utf-8")
     made = trained(path, tmp_path / "m", group="rig", **QUICK).bundle
     table = read_table(made.path / "heldout.csv")
     assert table.columns == ("x", "rig", "status")
-    assert all(row.cells[1] == f"run {row.cells[0][0]}" for row in table.rows())
+    assert all(row.cells[1] == f"run\r{row.cells[0][0]}" for row in table.rows())
     kept = held_out_rows(made)
     assert kept is not None
     assert {row.group for row in kept.rows} == {row.cells[1] for row in table.rows()}

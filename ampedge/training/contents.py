@@ -169,7 +169,9 @@ def _table(training: Training, rows: Rows) -> bytes:
     data = training.data
     group = [] if training.table.group is None else [training.table.group]
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
+    texts = (*group, training.table.label, *(data.groups.unique if data.groups is not None else ()))
+    # Python quotes a CR within a cell only where it ends the lines, too
+    writer = csv.writer(text, lineterminator="\r\n" if any("\r" in one for one in texts) else "\n")
     writer.writerow(map(escaped, [*data.features, *group, training.table.label]))
     for row, values, name in zip(rows, data.values[rows].tolist(), data.names(rows), strict=True):
         belongs = [] if data.groups is None else [data.groups[int(row)]]
