@@ -337,6 +337,11 @@ def test_a_unit_behind_a_name_is_the_columns(tmp_path: Path, written_name: str, 
     assert bool(table.notes) == (name != written_name)
 
 
+def test_a_row_of_readings_as_header_is_told_of(tmp_path: Path) -> None:
+    table = read_table(written(tmp_path, "1.5,2,x\n3.5,4,y\n"))
+    assert table.notes == ("Column names that are numbers: 1.5, 2. If they are readings, a header is missing.",)
+
+
 def test_columns_that_differ_in_their_unit_keep_it_in_their_name(tmp_path: Path) -> None:
     table = read_table(written(tmp_path, "heat (°C),heat (°F),gain (V),status\n1,2,3,x\n"))
     assert table.columns == ("heat (°C)", "heat (°F)", "gain", "status")

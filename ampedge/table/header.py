@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ampedge.errors import DataError
 from ampedge.formulas import unescaped
-from ampedge.table.cells import shown
+from ampedge.table.cells import NUMBERS, shown
 
 _BEHIND = re.compile(r"(?P<name>.*\S)\s*(?:\((?P<round>[^()\[\]]+)\)|\[(?P<square>[^()\[\]]+)\])")
 _TYPE = re.compile(r"(?:float|u?int)(?:8|16|32|64)?|double|real|integer|number|numeric|string|str|text|bool|boolean")
@@ -61,6 +61,8 @@ def parsed_header(path: Path, line: int, cells: Sequence[str]) -> Header:
     stripped = [name for name, cell in zip(written, cells, strict=True) if name != unescaped(cell)]
     if stripped:
         notes.append("Outer spaces were taken off the column names " + ", ".join(stripped) + ".")
+    if numbers := [name for name in written if any(number.fullmatch(name) for number in NUMBERS.values())]:
+        notes.append(f"Column names that are numbers: {', '.join(numbers)}. If they are readings, a header is missing.")
     if units:
         notes.append("Units in the header: " + ", ".join(f"{name} in {unit}" for name, unit in units.items()) + ".")
     if typed:
