@@ -15,7 +15,7 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from ampedge.cli.app import app
-from ampedge.errors import UsageError
+from ampedge.errors import DataError, UsageError
 from ampedge.samples import DATA, shipped
 from ampedge.table import read_table
 from ampedge.training.dataset import dataset
@@ -392,6 +392,9 @@ def test_each_option_shows(tmp_path: Path) -> None:
     [missing] = [one for one in document(tmp_path, path, "--group", "rig")["findings"] if one["column"] == "rig"]
     assert (missing["severity"], missing["lines"]) == ("error", [13])
     assert ("time_disorder", "logged") in kinds(document(tmp_path, path, "--time", "logged"))
+    refused = invoke(tmp_path, path, "--time", "status")
+    assert isinstance(refused.exception, DataError)
+    assert refused.exception.problem == f"{path}, column 'status': no times are recognised in it."
     config = tmp_path / "site.toml"
     config.write_text(
         '[[tags]]\nname = "speed"\naddress = 0\nvalid = [95, 105]\n[[tags]]\nname = "torque"\naddress = 2\n', "utf-8"

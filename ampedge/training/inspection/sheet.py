@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ampedge.datamap import DataMap
+from ampedge.errors import DataError
 from ampedge.modbus.codec import with_held_ends
 from ampedge.table import Table, Texts
 from ampedge.training.classes import class_names, label_column, label_texts, why_no_class
@@ -137,13 +138,17 @@ def _time(table: Table, left_out: Mapping[str, str], wanted: str | None) -> tupl
             form = _format(table, name)
             if form is not None or np.isfinite(table.numbers(name)).any():
                 return name, form
-    if wanted is None:
-        by_name = sorted(
-            (name for name, reason in left_out.items() if reason == _TEXT), key=lambda one: not tokens(one) & TIMES
+    if wanted is not None:
+        raise DataError(
+            f"{table.path}, column {wanted!r}: no times are recognised in it.",
+            "Name a column of dates, times or seconds with --time, such as 2026-01-31 14:00:05.",
         )
-        for name in by_name:
-            if form := _format(table, name):
-                return name, form
+    by_name = sorted(
+        (name for name, reason in left_out.items() if reason == _TEXT), key=lambda one: not tokens(one) & TIMES
+    )
+    for name in by_name:
+        if form := _format(table, name):
+            return name, form
     return None, None
 
 
