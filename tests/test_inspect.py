@@ -406,14 +406,15 @@ def test_each_option_shows(tmp_path: Path) -> None:
 
 
 def test_rows_that_are_zero_everywhere_are_told_of(tmp_path: Path) -> None:
-    rows = cells()
-    for at in range(0, 60, 5):
-        rows[at][:2], rows[at][4] = ["0", "-0.0"], "off"
-    path = write(tmp_path / "data.csv", rows)
+    rows = [["0", "-0.0", "off"] if at % 5 == 0 else [*row[:2], row[4]] for at, row in enumerate(cells())]
+    path = write(tmp_path / "data.csv", rows, ["speed", "torque", "status"])
     found = document(tmp_path, path)
     [one] = [one for one in found["findings"] if one["kind"] == "unwritten_rows"]
     assert (one["severity"], one["count"], one["lines"]) == ("warning", 12, [*range(2, 62, 5)])
     assert "All rows of 'off' are so: serve will never say it." in one["what"]
+    [copies] = [one for one in found["findings"] if one["kind"] == "duplicate_rows"]
+    assert copies["what"].endswith(" Without them too few rows to split are left of 'off' (1).")
+    assert "same_in_all_classes" not in {kind for kind, _ in kinds(found)}
     assert not {"sentinel_values", "spikes"} & {kind for kind, _ in kinds(found)}
     config = tmp_path / "site.toml"
     tag = '[[tags]]\nname = "{}"\naddress = {}\ntype = "int16"\noffset = {}\n'

@@ -13,7 +13,7 @@ from ampedge.training.inspection.wild import LARGEST, POISON, stretch, wild
 def judge_column(examination: Examination, name: str, once: Flags, typical: Flags) -> None:
     """Add what is to be said of a feature.
 
-    `once` is False for rows that repeat another, `typical` also for those without a class or with a contradiction.
+    `once` is False for rows that repeat another; `typical` are those that show what a class looks like.
     """
     sheet = examination.sheet
     values = sheet.numbers(name)
@@ -42,10 +42,9 @@ def judge_column(examination: Examination, name: str, once: Flags, typical: Flag
     if _is_near_constant(examination, name, values):
         return
     _judge_wild(examination, name, values, once)
+    _judge_telling(examination, name, values, typical)
     values[~once] = np.nan
     _judge_frozen(examination, name, values)
-    values[~typical] = np.nan
-    _judge_telling(examination, name, values)
 
 
 def judge_text(examination: Examination, name: str, codes: np.ndarray, typical: Flags) -> None:
@@ -140,11 +139,11 @@ def _judge_frozen(examination: Examination, name: str, values: Numbers) -> None:
         )
 
 
-def _judge_telling(examination: Examination, name: str, values: Numbers) -> None:
+def _judge_telling(examination: Examination, name: str, values: Numbers, typical: Flags) -> None:
     sheet = examination.sheet
     every = slice(None, None, 1 + len(values) // telling.ROWS)
     values, targets = values[every], sheet.targets[every]
-    known = np.isfinite(values) & (targets >= 0)
+    known = np.isfinite(values) & typical[every]
     values, targets = values[known], targets[known]
     if not len(values) or values.min() == values.max() or len(np.unique(targets)) < 2:
         return

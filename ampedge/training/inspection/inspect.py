@@ -16,7 +16,7 @@ from ampedge.training.inspection.columns import judge_column, judge_text
 from ampedge.training.inspection.examination import Drop, Examination, Step
 from ampedge.training.inspection.finding import Finding, Flags, Kind, Numbers, Severity, worst_first
 from ampedge.training.inspection.labels import judge_labels
-from ampedge.training.inspection.rows import judge_rows, judge_unwritten, text_hashes
+from ampedge.training.inspection.rows import different_rows, judge_rows, judge_unwritten, text_hashes
 from ampedge.training.inspection.sheet import Sheet, sheet_of
 from ampedge.training.inspection.structure import structure
 from ampedge.training.inspection.times import seconds
@@ -112,7 +112,8 @@ def inspect(
     repeated, contradictory = judge_rows(examination, others)
     once = ~repeated
     large = np.array([*(sheet.sizes[name] >= FEWEST_ROWS for name in sheet.classes), False])  # the last: no class
-    typical = once & ~contradictory & large[sheet.targets]
+    alike = different_rows(sheet, once) < FEWEST_ROWS  # then copies are what the class looks like
+    typical = (once | np.append(alike, False)[sheet.targets]) & ~contradictory & large[sheet.targets]
     for done, name in enumerate(sheet.features):
         told(f"Looking at {name}", len(sheet.features) + 1 + done, total)
         judge_column(examination, name, once, typical)

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ampedge.table import is_missing
+from ampedge.training.classes import FEWEST_ROWS
 from ampedge.training.inspection import repeats
 from ampedge.training.inspection.examination import Examination, Step
 from ampedge.training.inspection.finding import Flags, Kind, Severity, plural
@@ -54,6 +55,11 @@ def judge_unwritten(examination: Examination) -> None:
         )
 
 
+def different_rows(sheet: Sheet, once: Flags) -> NDArray[np.intp]:
+    """How many rows of each class repeat no other."""
+    return np.bincount(sheet.targets[once & (sheet.targets >= 0)], minlength=len(sheet.classes))
+
+
 def _contradictions(examination: Examination, flags: Flags) -> None:
     rows = np.flatnonzero(flags)
     if not len(rows):
@@ -78,12 +84,19 @@ def _duplicates(examination: Examination, flags: Flags) -> None:
     if not len(rows):
         return
     one = len(rows) == 1
+    different = dict(zip(examination.sheet.classes, different_rows(examination.sheet, ~flags).tolist(), strict=True))
+    few = [
+        f"{name!r} ({different[name]})"
+        for name, size in examination.sheet.sizes.items()
+        if different[name] < FEWEST_ROWS <= size
+    ]
+    loss = f" Without them too few rows to split are left of {', '.join(few)}." if few else ""
     examination.found(
         Kind.DUPLICATES,
         Severity.WARNING,
         None,
         rows,
-        what=f"{plural(len(rows), 'row')} {'repeats' if one else 'repeat'} an earlier one in every cell.",
+        what=f"{plural(len(rows), 'row')} {'repeats' if one else 'repeat'} an earlier one in every cell.{loss}",
         remedy="Copies may stand on both sides of the split and flatter the model; --fix leaves them out.",
     )
     examination.drop(Step.DUPLICATES, rows, None, "repeats an earlier row")
