@@ -462,6 +462,21 @@ def test_the_command_line_ends_with_its_exit_codes(tmp_path: Path) -> None:
     assert missing.returncode == 3
 
 
+@pytest.mark.parametrize("count", range(1, 8))
+def test_a_table_of_few_rows_is_no_bug(tmp_path: Path, count: int) -> None:
+    path = write(tmp_path / "data.csv", cells()[:count])
+    done = invoke(tmp_path, path, "--html", tmp_path / "page.html", "--fix", tmp_path / "copy.csv")
+    assert done.exit_code == 0, done.exception
+    assert f": {count} row{'s' * (count > 1)}, " in done.stdout
+
+
+def test_a_name_that_is_no_text_is_no_bug(tmp_path: Path) -> None:
+    write(tmp_path / "data\udcff.csv", cells())
+    done = run_cli("inspect", "data\udcff.csv", "--html", "page.html", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "data\\udcff.csv" in (tmp_path / "page.html").read_text("utf-8")
+
+
 # The cleaned copy
 
 

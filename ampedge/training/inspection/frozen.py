@@ -54,6 +54,8 @@ def frozen(values: Numbers) -> list[Places]:
 
 def _has_run(flags: Flags, length: int) -> bool:
     """Whether so many flags stand in a row; most columns have none, and then nothing large need be counted."""
+    if len(flags) < length:
+        return False
     found = flags[: len(flags) - length + 1].copy()
     for shift in range(1, length):
         found &= flags[shift : len(flags) - length + 1 + shift]

@@ -34,9 +34,8 @@ _KINDS = {Severity.ERROR: "error", Severity.WARNING: "warned", Severity.NOTE: "n
 def write_page(inspection: Inspection, out: Path, told: Callable[[str, int, int], None] = lambda *_: None) -> None:
     """Write the page to `out`; every name in it is escaped."""
     with new_file(out, option="--html") as made:
-        made.write_text(
-            html.page(f"Inspection of {inspection.sheet.table.path.name}", _parts(inspection, told)), "utf-8"
-        )
+        page = html.page(f"Inspection of {inspection.sheet.table.path.name}", _parts(inspection, told))
+        made.write_text(page, "utf-8", "backslashreplace")  # a file's name may be no text
 
 
 def _parts(inspection: Inspection, told: Callable[[str, int, int], None]) -> Iterator[str]:

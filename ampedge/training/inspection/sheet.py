@@ -1,5 +1,6 @@
 """A table as an inspection sees it: which column is what, which class each row has, which rows can be used."""
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -83,7 +84,7 @@ class Sheet:
         """How the user leaves a feature out of training, as the begin of a remedy."""
         if self.datamap is not None:
             return "Take its tag out of the config"
-        return "Take it out of --features" if self.is_chosen else f"Leave it out of training with --drop {name}"
+        return "Take it out of --features" if self.is_chosen else f"Leave it out of training with --drop {shlex.quote(name)}"
 
 
 def sheet_of(table: Table, settings: TableSettings, datamap: DataMap | None, time: str | None = None) -> Sheet:
