@@ -462,6 +462,20 @@ def test_the_command_line_ends_with_its_exit_codes(tmp_path: Path) -> None:
     assert missing.returncode == 3
 
 
+def test_values_that_are_too_large_to_compute_with_are_named(tmp_path: Path) -> None:
+    rows = cells()
+    rows[5][0], rows[8][0], rows[11][1] = "1.7976931348623157e308", "-1.7e308", "-999"
+    found, copy, _ = fixed(tmp_path, rows)
+    [one] = [one for one in found.findings if one.kind is Kind.OUT_OF_RANGE]
+    assert (one.column, [*one.lines]) == ("speed", [7, 10])
+    assert one.what == "2 values too large to compute with."
+    assert copy == [HEAD, *(row for at, row in enumerate(rows) if at not in (5, 8, 11))]
+    for row in rows[:30]:
+        row[0] = f"{row[0]}e200"
+    found, copy, _ = fixed(tmp_path, rows)
+    assert "cannot be computed with" in next(one.what for one in found.findings if one.kind is Kind.OUT_OF_RANGE)
+
+
 @pytest.mark.parametrize("count", range(1, 8))
 def test_a_table_of_few_rows_is_no_bug(tmp_path: Path, count: int) -> None:
     path = write(tmp_path / "data.csv", cells()[:count])

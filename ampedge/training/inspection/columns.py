@@ -9,6 +9,9 @@ from ampedge.training.inspection.finding import Flags, Kind, Numbers, Places, Se
 from ampedge.training.inspection.frozen import frozen
 from ampedge.training.inspection.wild import LARGEST, POISON, stretch, wild
 
+_MANY = 10
+"""Where one value in so many or more is too large, the column itself is."""
+
 
 def judge_column(examination: Examination, name: str, once: Flags, typical: Flags) -> None:
     """Add what is to be said of a feature.
@@ -18,6 +21,8 @@ def judge_column(examination: Examination, name: str, once: Flags, typical: Flag
     sheet = examination.sheet
     values = sheet.numbers(name)
     values[examination.bad(name)] = np.nan
+    if np.nanmax(np.abs(values), initial=0.0) > LARGEST and not _is_rid_of_extremes(examination, name, values):
+        return
     if is_constant(values):
         value = values[np.isfinite(values)][0] + 0.0  # minus zero is zero
         _about(
@@ -27,16 +32,6 @@ def judge_column(examination: Examination, name: str, once: Flags, typical: Flag
             name,
             what=f"It is {value:g} in every row, so it tells nothing.",
             remedy=f"{sheet.without(name)}.",
-        )
-        return
-    if np.nanmax(np.abs(values), initial=0.0) > LARGEST:
-        _about(
-            examination,
-            Kind.OUT_OF_RANGE,
-            Severity.ERROR,
-            name,
-            what=f"It goes from {np.nanmin(values):g} to {np.nanmax(values):g}, which cannot be computed with.",
-            remedy=f"{sheet.without(name)}, or give it in another unit.",
         )
         return
     if _is_near_constant(examination, name, values):
@@ -61,6 +56,33 @@ def judge_text(examination: Examination, name: str, codes: np.ndarray, typical: 
             what=_says_it(code, "texts"),
             remedy="Nothing for training, which uses no texts.",
         )
+
+
+def _is_rid_of_extremes(examination: Examination, name: str, values: Numbers) -> bool:
+    """Add what is to be said of values too large to compute with; True where they are few and gone from `values`."""
+    rows = np.flatnonzero(np.abs(values) > LARGEST)
+    if _MANY * len(rows) > np.count_nonzero(np.isfinite(values)):
+        _about(
+            examination,
+            Kind.OUT_OF_RANGE,
+            Severity.ERROR,
+            name,
+            what=f"It goes from {np.nanmin(values):g} to {np.nanmax(values):g}, which cannot be computed with.",
+            remedy=f"{examination.sheet.without(name)}, or give it in another unit.",
+        )
+        return False
+    examination.found(
+        Kind.OUT_OF_RANGE,
+        Severity.ERROR,
+        name,
+        rows,
+        what=f"{plural(len(rows), 'value')} too large to compute with.",
+        remedy="Correct them, or leave their rows out; --fix does.",
+        examples=_shown(values, rows),
+    )
+    examination.drop(Step.WILD, rows, name, "too large to compute with")
+    values[rows] = np.nan
+    return True
 
 
 def _is_near_constant(examination: Examination, name: str, values: Numbers) -> bool:

@@ -84,7 +84,11 @@ class Sheet:
         """How the user leaves a feature out of training, as the begin of a remedy."""
         if self.datamap is not None:
             return "Take its tag out of the config"
-        return "Take it out of --features" if self.is_chosen else f"Leave it out of training with --drop {shlex.quote(name)}"
+        return (
+            "Take it out of --features"
+            if self.is_chosen
+            else f"Leave it out of training with --drop {shlex.quote(name)}"
+        )
 
 
 def sheet_of(table: Table, settings: TableSettings, datamap: DataMap | None, time: str | None = None) -> Sheet:
