@@ -31,13 +31,12 @@ def cautions(
 
     `unasked` are the classes about no row of which the model was asked.
     """
-    found = (
-        commonest and misleading(network, commonest),
-        never_recognised(network, quoted, unasked),
-        unasked
-        and f"The model was asked about no row of {', '.join(map(quoted, unasked))}: each has a value of bad "
-        "quality, to which serve gives no class, whatever the model has learned.",
-    )
+    found = [commonest and misleading(network, commonest), never_recognised(network, quoted, unasked)]
+    if unasked:
+        found.append(
+            f"The model was asked about no row of {', '.join(map(quoted, unasked))}: each has a value of bad quality, "
+            "to which serve gives no class, whatever the model has learned."
+        )
     return [sentence for sentence in found if sentence]
 
 
