@@ -5,8 +5,9 @@ import json
 import os
 import re
 from collections import Counter
+from datetime import datetime, timedelta
 from html.parser import HTMLParser
-from itertools import product
+from itertools import cycle, product
 from pathlib import Path
 
 import numpy as np
@@ -292,6 +293,22 @@ def test_formats_of_times(texts: list[str], first: int | None) -> None:
     assert found[1] > found[0]
     assert first is None or found[0] == first
     assert format_of(["good", "worn"]) is None
+
+
+@pytest.mark.parametrize(
+    "form", ["%d/%m/%Y %H:%M:%S", "%m/%d/%Y %H:%M:%S", "%m/%d/%Y %I:%M:%S %p", "%d-%m-%Y %H:%M:%S"]
+)
+@pytest.mark.parametrize(("step_s", "count"), [(20, 5000), (86_400, 11)])
+def test_day_and_month_are_told_apart_by_the_steps(tmp_path: Path, form: str, step_s: int, count: int) -> None:
+    """The first rows, in which a format is looked for, are all of one day where a step is 20 s."""
+    days = datetime(2024, 1, 1), datetime(2024, 2, 3)
+    for start in days:
+        times = [(start + timedelta(seconds=step_s * at)).strftime(form) for at in range(count)]
+        body = [[time, *row[:2], row[4]] for time, row in zip(times, cycle(cells()), strict=False)]
+        path = write(tmp_path / "data.csv", body, ["when", "speed", "torque", "status"])
+        found = inspect(read_table(path), TableSettings())
+        assert found.sheet.time == "when"
+        assert not {Kind.TIME_GAPS, Kind.TIME_DISORDER, Kind.UNREADABLE} & {one.kind for one in found.findings}
 
 
 # Rows and labels

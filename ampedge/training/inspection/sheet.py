@@ -16,11 +16,12 @@ from ampedge.training.classes import class_names, label_column, label_texts, why
 from ampedge.training.columns import TIMES, no_measurements, tokens, why_not
 from ampedge.training.dataset import with_tags
 from ampedge.training.inspection.finding import Numbers
-from ampedge.training.inspection.times import format_of
+from ampedge.training.inspection.times import DAY_FIRST, MONTH_FIRST, format_of
 from ampedge.training.settings import TableSettings
 
 _TEXT = "text"
 _SAMPLE = 500
+_EVERY = 20
 _LARGE = 2**31
 
 
@@ -159,5 +160,12 @@ def _time(table: Table, left_out: Mapping[str, str], wanted: str | None) -> tupl
 
 def _format(table: Table, name: str) -> str | None:
     held = table.held(name)
-    cells = held[:_SAMPLE] if held is not None else next(iter(table.batches([name])))[0][:_SAMPLE]
-    return format_of(list(cells))
+    if held is not None:
+        return format_of(list(held[:: 1 + len(held) // _SAMPLE]))
+    batches = table.batches([name])
+    [cells] = next(batches)
+    form = format_of(cells)
+    if form is None or not form.startswith((DAY_FIRST, MONTH_FIRST)):
+        return form
+    rest = [later[at] for [later] in batches for at in (0, -1)]  # only another day may tell
+    return (format_of([*cells[::_EVERY], *rest]) or form) if rest else form

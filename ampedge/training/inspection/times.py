@@ -11,10 +11,12 @@ from ampedge.training.inspection.finding import Flags, Numbers, Places
 
 FORMATS = (
     "ISO8601",
-    *(f"{day} {hour}" for day in ("%d.%m.%Y", "%d.%m.%y", "%d/%m/%Y", "%m/%d/%Y", "%Y/%m/%d") for hour in
-      ("%H:%M:%S", "%H:%M:%S.%f", "%H:%M")),
-    *("%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%H:%M:%S", "%H:%M:%S.%f", "%H:%M"),
+    *(f"{day} {hour}" for day in ("%d.%m.%Y", "%d.%m.%y", "%d/%m/%Y", "%m/%d/%Y", "%Y/%m/%d", "%d-%m-%Y") for hour in
+      ("%H:%M:%S", "%H:%M:%S.%f", "%H:%M", "%I:%M:%S %p", "%I:%M %p")),
+    *("%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%H:%M:%S", "%H:%M:%S.%f", "%H:%M"),
 )  # fmt: skip
+DAY_FIRST, MONTH_FIRST = "%d/%m", "%m/%d"
+"""Either may be meant where no day is beyond the twelfth."""
 
 _SAMPLE = 500
 _MOST = 0.9
@@ -31,16 +33,24 @@ _NONE = np.zeros(0)
 
 def format_of(texts: Sequence[str]) -> str | None:
     """The format of dates or times that most of these cells have, None where they are none."""
-    import pandas as pd
-
-    filled = [text for text in (text.strip() for text in texts) if text][:_SAMPLE]
+    filled = [text for text in (text.strip() for text in texts) if text]
+    filled = filled[:: 1 + len(filled) // _SAMPLE]
     if not filled or not any(sign in filled[0] for sign in "-:./"):
         return None
-    for form in FORMATS:
-        if _parsed(filled, form).notna().mean() >= _MOST:
-            return form
-    del pd
-    return None
+    found = next((form for form in FORMATS if _fits(filled, form)), None)
+    if found is None or not found.startswith(DAY_FIRST):
+        return found
+    other = found.replace(DAY_FIRST, MONTH_FIRST)
+    return other if _fits(filled, other) and _way(filled, other) < _way(filled, found) else found
+
+
+def _fits(texts: Sequence[str], form: str) -> bool:
+    return bool(_parsed(texts, form).notna().mean() >= _MOST)
+
+
+def _way(texts: Sequence[str], form: str) -> float:
+    """The length of all steps together, forward and back: the right format makes it the shortest."""
+    return float(np.nansum(np.abs(np.diff(seconds(texts, form)))))
 
 
 def seconds(texts: Sequence[str], form: str) -> Numbers:
