@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ampedge.training.calibration import temperature
+from ampedge.training.fitting.calibration import temperature
 
 
 def softmax(scores: np.ndarray) -> np.ndarray:

@@ -18,7 +18,7 @@ from ampedge.pipeline import Pipeline
 from ampedge.records import Cause, Frame, Reason, Record
 from ampedge.samples import BUNDLE, DATA, shipped
 from ampedge.table import read_table
-from ampedge.training.dataset import dataset
+from ampedge.training.rows.dataset import dataset
 from ampedge.training.settings import TableSettings
 from ampedge.wire import Origin, event_payload, parse_event
 from tests.support.event_schema import valid_event

@@ -17,12 +17,12 @@ from ampedge.cli.app import app
 from ampedge.errors import AmpedgeError, DataError, ModelRefusedError, UsageError
 from ampedge.model.bundle import Bundle, load_bundle, pack_bundle
 from ampedge.samples import DATA, shipped
-from ampedge.training import cross_validation
-from ampedge.training.cross_validation import CrossValidation, cross_validate, spread
-from ampedge.training.cross_validation_report import cross_validation_page
-from ampedge.training.dataset import Dataset
+from ampedge.training.fitting import cross_validation
+from ampedge.training.fitting.cross_validation import CrossValidation, cross_validate, spread
+from ampedge.training.judging.cross_validation_report import cross_validation_page
 from ampedge.training.judging.evaluation import evaluate
 from ampedge.training.judging.judged_rows import rows_to_score
+from ampedge.training.rows.dataset import Dataset
 from ampedge.training.settings import FitSettings
 from tests.support.training import trained
 

@@ -146,12 +146,13 @@ def test_the_event_schema_is_linked() -> None:
     assert "(event.schema.json)" in (ROOT / "docs" / "mqtt.md").read_text("utf-8")
 
 
-def test_the_picture_of_the_floors_is_the_contract() -> None:
+@pytest.mark.parametrize(("contract", "package"), [("floors", "ampedge."), ("workshop", "ampedge.training.")])
+def test_the_picture_of_the_floors_is_the_contract(contract: str, package: str) -> None:
     contracts = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["importlinter"]["contracts"]
-    layers = next(contract["layers"] for contract in contracts if contract["id"] == "floors")
+    layers = next(one["layers"] for one in contracts if one["id"] == contract)
     page = (ROOT / "docs" / "architecture.md").read_text("utf-8")
-    picture = page.partition("<!-- floors -->\n\n")[2].partition("\n\n")[0]
-    assert [line.strip() for line in picture.splitlines()] == [layer.replace("ampedge.", "") for layer in layers]
+    picture = page.partition(f"<!-- {contract} -->\n\n")[2].partition("\n\n")[0]
+    assert [line.strip() for line in picture.splitlines()] == [layer.replace(package, "") for layer in layers]
 
 
 _OTHERS = ("random_forest", "logistic_regression", "majority_class")

@@ -22,8 +22,8 @@ from ampedge.training.judging.confusion_picture import confusion_png
 from ampedge.training.judging.evaluation import Evaluation, evaluate
 from ampedge.training.judging.judged_rows import rows_for_both, rows_to_score
 from ampedge.training.judging.report import CALIBRATION, CONFUSION, CURVES, report, write_report
-from ampedge.training.labelled import labelled_rows
 from ampedge.training.metrics import confusion, scores
+from ampedge.training.rows.labelled import labelled_rows
 from tests.support.bundles import centre_layers, make_bundle, table_text
 from tests.support.cli import run_cli
 

@@ -19,8 +19,8 @@ from ampedge.training.judging.evaluation import Evaluation, evaluate
 from ampedge.training.judging.judged_rows import rows_for_both
 from ampedge.training.judging.model_comparison import ModelComparison, compare, mcnemar
 from ampedge.training.judging.swapping import swapped
-from ampedge.training.labelled import Labelled
-from ampedge.training.labelled_row import LabelledRow, LabelledRows
+from ampedge.training.rows.labelled import Labelled
+from ampedge.training.rows.labelled_row import LabelledRow, LabelledRows
 from tests.support.bundles import centre_layers, make_bundle
 
 CLASSES = ("cold", "warm")

@@ -8,8 +8,8 @@ import pytest
 from ampedge.datamap import laid_out
 from ampedge.errors import DataError
 from ampedge.table import Texts
-from ampedge.training.dataset import Dataset
-from ampedge.training.folds import Fold, folds, unlearned
+from ampedge.training.rows.dataset import Dataset
+from ampedge.training.rows.folds import Fold, folds, unlearned
 from ampedge.training.settings import TableSettings
 
 PLAIN = TableSettings()

@@ -13,7 +13,7 @@ from ampedge.sample_rows import read_samples
 from ampedge.samples import DATA, SAMPLES, shipped
 from ampedge.starter import ROWS_PER_LABEL, plain_name, write_files
 from ampedge.table import read_table
-from ampedge.training.dataset import dataset
+from ampedge.training.rows.dataset import dataset
 from ampedge.training.settings import TableSettings
 from tests.support.cli import run_cli
 

@@ -19,17 +19,17 @@ from ampedge.cli.app import app
 from ampedge.errors import DataError, UsageError
 from ampedge.samples import DATA, shipped
 from ampedge.table import read_table
-from ampedge.training.dataset import dataset
+from ampedge.training.detectors.finding import Kind, Severity
+from ampedge.training.detectors.frozen import frozen
+from ampedge.training.detectors.repeats import contradictory, repeated, row_hashes
+from ampedge.training.detectors.telling import same_in_all, separates, stands_for_label
+from ampedge.training.detectors.times import format_of, order, seconds
+from ampedge.training.detectors.wild import wild
 from ampedge.training.inspection.checks import check
-from ampedge.training.inspection.finding import Kind, Severity
 from ampedge.training.inspection.fix import write_fixed
-from ampedge.training.inspection.frozen import frozen
 from ampedge.training.inspection.inspect import Inspection, inspect
 from ampedge.training.inspection.labels import is_slip
-from ampedge.training.inspection.repeats import contradictory, repeated, row_hashes
-from ampedge.training.inspection.telling import same_in_all, separates, stands_for_label
-from ampedge.training.inspection.times import format_of, order, seconds
-from ampedge.training.inspection.wild import wild
+from ampedge.training.rows.dataset import dataset
 from ampedge.training.settings import TableSettings
 from tests.support.bases import drawn_base
 from tests.support.cli import run_cli

@@ -6,8 +6,8 @@ import pytest
 from ampedge.errors import ModelRefusedError
 from ampedge.model.joint import JointEnvelope
 from ampedge.model.manifest import ClassEnvelope
-from ampedge.training import joint as training_joint
-from ampedge.training.joint import joint, widened
+from ampedge.training.fitting import joint as training_joint
+from ampedge.training.fitting.joint import joint, widened
 from tests.support.bundles import centre_layers, make_bundle
 
 SPEED_AND_TORQUE = np.array([[1.0, 0.9], [0.9, 1.0]])

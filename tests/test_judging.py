@@ -19,8 +19,8 @@ from ampedge.training.judging.reliability_picture import calibration_png
 from ampedge.training.judging.resampling import drawn, interval
 from ampedge.training.judging.tallies import figured, kinds
 from ampedge.training.judging.worst import Worst, described
-from ampedge.training.labelled_row import LabelledRow
 from ampedge.training.metrics import confusion, scores
+from ampedge.training.rows.labelled_row import LabelledRow
 
 NOBODY = np.empty((0, 0))
 

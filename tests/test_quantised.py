@@ -19,9 +19,9 @@ from ampedge.training.export.exporter import export
 from ampedge.training.export.quantised import export_quantised, quantised
 from ampedge.training.export.quantised_graph import float16_graph, int8_graph
 from ampedge.training.export.tflite import running
+from ampedge.training.fitting.thresholds import said as decided
 from ampedge.training.metrics import confusion, macro_f1, scores
 from ampedge.training.registers import through_registers
-from ampedge.training.thresholds import said as decided
 from tests.support.bundles import make_bundle, random_layers
 
 CLASSES = ["failsoon", "healthy", "overdriven", "unstable"]

@@ -14,15 +14,15 @@ from typer.testing import CliRunner
 from ampedge.cli.app import app
 from ampedge.cli.training_screen import Screen
 from ampedge.errors import DataError, UsageError
-from ampedge.training import sweep as sweeping
 from ampedge.training import train as training
-from ampedge.training.cross_validation import Spread
-from ampedge.training.dataset import Dataset
-from ampedge.training.folds import Fold
+from ampedge.training.fitting import sweep as sweeping
+from ampedge.training.fitting.cross_validation import Spread
+from ampedge.training.fitting.sweep import Trial, best, candidates
+from ampedge.training.fitting.weighting import class_weights, known_weights
+from ampedge.training.rows.dataset import Dataset
+from ampedge.training.rows.folds import Fold
+from ampedge.training.rows.split import split
 from ampedge.training.settings import FitSettings
-from ampedge.training.split import split
-from ampedge.training.sweep import Trial, best, candidates
-from ampedge.training.weighting import class_weights, known_weights
 from tests.support.training import Recorder, trained
 
 QUICK = {"epochs": 1}

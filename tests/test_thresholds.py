@@ -14,8 +14,8 @@ from ampedge.modbus.codec import encode_row
 from ampedge.model.bundle import Bundle, load_bundle
 from ampedge.pipeline import Pipeline
 from ampedge.records import Frame, Record
+from ampedge.training.fitting.thresholds import known_costs, said, threshold, trade, traded
 from ampedge.training.settings import parsed_costs
-from ampedge.training.thresholds import known_costs, said, threshold, trade, traded
 from tests.support.bundles import centre_layers, make_bundle
 
 CLASSES = ("fine", "worn", "broken")

@@ -28,15 +28,15 @@ from ampedge.model.verdict import verdict
 from ampedge.quiet import quiet
 from ampedge.table import number, read_table
 from ampedge.training import train as training
-from ampedge.training.baselines import baselines
-from ampedge.training.dataset import Dataset, dataset
-from ampedge.training.fit import Epoch, Fitted, Part, fit
+from ampedge.training.fitting.baselines import baselines
+from ampedge.training.fitting.fit import Epoch, Fitted, Part, fit
+from ampedge.training.fitting.kept import LastEpochs
+from ampedge.training.fitting.weighting import class_weights
 from ampedge.training.judging.evaluation import evaluate
-from ampedge.training.kept import LastEpochs
-from ampedge.training.labelled import held_out_rows
+from ampedge.training.rows.dataset import Dataset, dataset
+from ampedge.training.rows.labelled import held_out_rows
+from ampedge.training.rows.split import split
 from ampedge.training.settings import FitSettings, TableSettings
-from ampedge.training.split import split
-from ampedge.training.weighting import class_weights
 from tests.support.cli import command, environment, run_cli
 from tests.support.training import Recorder, real_data, trained
 

@@ -11,13 +11,13 @@ from ampedge.config import load_config
 from ampedge.datamap import DataMap, Tag
 from ampedge.errors import DataError, UsageError
 from ampedge.table import read_table
-from ampedge.training.classes import label_column
 from ampedge.training.contents import _table as held_out_csv
-from ampedge.training.dataset import Dataset, dataset
+from ampedge.training.fitting.scaler import fitted_scaler
 from ampedge.training.inspection.checks import check
-from ampedge.training.scaler import fitted_scaler
+from ampedge.training.rows.classes import label_column
+from ampedge.training.rows.dataset import Dataset, dataset
+from ampedge.training.rows.split import split
 from ampedge.training.settings import FitSettings, TableSettings, parsed_layers, parsed_names
-from ampedge.training.split import split
 from tests.support.training import trained
 
 DRAWN = np.random.RandomState(0)

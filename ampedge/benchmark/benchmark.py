@@ -15,9 +15,9 @@ from ampedge.model.bundle import Bundle
 from ampedge.model.network import Matrix
 from ampedge.quiet import quiet
 from ampedge.training.export.exporter import comparison_rows
-from ampedge.training.labelled import held_out_rows
+from ampedge.training.fitting.thresholds import said_by
 from ampedge.training.metrics import confusion, macro_f1
-from ampedge.training.thresholds import said_by
+from ampedge.training.rows.labelled import held_out_rows
 
 Track = Callable[[Iterable[Candidate]], Iterable[Candidate]]
 _STARTS = 2

@@ -16,8 +16,8 @@ from ampedge.cli.reading import reading_bar
 from ampedge.cli.results import result_console
 from ampedge.cli.training_screen import messages
 from ampedge.errors import GateError, UsageError
-from ampedge.training.cross_validation import CrossValidation, cross_validate
-from ampedge.training.cross_validation_report import (
+from ampedge.training.fitting.cross_validation import CrossValidation, cross_validate
+from ampedge.training.judging.cross_validation_report import (
     CLASS_HEAD,
     FOLD_HEAD,
     SPREAD,
@@ -32,7 +32,7 @@ from ampedge.training.judging.report import PAGE
 
 if TYPE_CHECKING:
     from ampedge.model.bundle import Bundle
-    from ampedge.training.folds import Fold
+    from ampedge.training.rows.folds import Fold
 
 
 def cross_validated(

@@ -11,12 +11,12 @@ from rich.text import Text
 
 from ampedge.cli.results import result_console
 from ampedge.decision import in_percent
+from ampedge.training.fitting.thresholds import in_words
 from ampedge.training.judging.evaluation import Evaluation
 from ampedge.training.judging.groups import Groups
 from ampedge.training.judging.intervals import figure
 from ampedge.training.judging.rivals import TITLES
 from ampedge.training.judging.worst import described
-from ampedge.training.thresholds import in_words
 
 _ANY_WIDTH = 10_000
 _CORNER = "class"

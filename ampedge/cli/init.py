@@ -40,7 +40,7 @@ def init(
     else:
         from ampedge.cli.reading import reading_bar
         from ampedge.table import read_table
-        from ampedge.training.dataset import dataset
+        from ampedge.training.rows.dataset import dataset
         from ampedge.training.settings import TableSettings, parsed_names
 
         settings = TableSettings(

@@ -17,7 +17,7 @@ from ampedge.cli.reading import reading_bar
 from ampedge.datamap import DataMap
 from ampedge.errors import DataError, UsageError
 from ampedge.table import read_table
-from ampedge.training.inspection.finding import Finding, Severity, listed
+from ampedge.training.detectors.finding import Finding, Severity, listed
 from ampedge.training.inspection.fix import Fixed, changes_beside, write_fixed
 from ampedge.training.inspection.inspect import Inspection, inspect
 from ampedge.training.inspection.page import write_page

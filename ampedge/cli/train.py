@@ -74,6 +74,7 @@ def train(
 ) -> None:
     """Learn a classifier from a table of labelled readings, judge it on held-out rows, and write its bundle."""
     from ampedge.cli.training_screen import Screen, messages, show
+    from ampedge.training.fitting.sweep import GRID, candidates
     from ampedge.training.settings import (
         FitSettings,
         TableSettings,
@@ -82,7 +83,6 @@ def train(
         parsed_names,
         parsed_weights,
     )
-    from ampedge.training.sweep import GRID, candidates
     from ampedge.training.train import train as run
 
     fitting = FitSettings(

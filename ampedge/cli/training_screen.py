@@ -16,10 +16,10 @@ from rich.text import Text
 from ampedge.cli.results import result_console
 from ampedge.cli.sweep_table import heading, in_short, sweep_table
 from ampedge.model.verdict import beside_others, cautions
-from ampedge.training.thresholds import in_words
+from ampedge.training.fitting.thresholds import in_words
 
 if TYPE_CHECKING:  # the bar is to stand before these have imported what they need
-    from ampedge.training.fit import Epoch
+    from ampedge.training.fitting.fit import Epoch
     from ampedge.training.settings import FitSettings
     from ampedge.training.train import Trained
 

@@ -22,16 +22,16 @@ from ampedge.model.bundle import HELD_OUT, REPRESENTATIVE, WEIGHTS
 from ampedge.model.manifest import PROTOCOL
 from ampedge.model.network import pack_weights
 from ampedge.quiet import quiet
-from ampedge.training.cost_picture import costs_png
-from ampedge.training.dataset import Dataset
-from ampedge.training.fit import Fitted
-from ampedge.training.golden import golden_rows
-from ampedge.training.picture import history_png
-from ampedge.training.recipe import Learned
-from ampedge.training.recorded import record
+from ampedge.training.fitting.cost_picture import costs_png
+from ampedge.training.fitting.course_picture import history_png
+from ampedge.training.fitting.fit import Fitted
+from ampedge.training.fitting.recipe import Learned
+from ampedge.training.fitting.thresholds import Trade
+from ampedge.training.rows.dataset import Dataset
+from ampedge.training.rows.golden import golden_rows
+from ampedge.training.rows.recorded import record
+from ampedge.training.rows.split import Rows, Split
 from ampedge.training.settings import FitSettings, TableSettings
-from ampedge.training.split import Rows, Split
-from ampedge.training.thresholds import Trade
 from ampedge.wire import rfc3339
 
 KERAS_MODEL = "network.keras"

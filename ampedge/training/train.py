@@ -14,22 +14,22 @@ from ampedge.errors import ConfigError, ModelRefusedError, UsageError, did_you_m
 from ampedge.model.bundle import Bundle, check_destination, save_bundle
 from ampedge.model.verdict import verdict
 from ampedge.table import read_table
-from ampedge.training.baselines import baselines
-from ampedge.training.classes import label_column
 from ampedge.training.contents import Training, files, manifest
-from ampedge.training.dataset import Dataset, dataset
-from ampedge.training.fit import Epoch, Part, start
+from ampedge.training.fitting.baselines import baselines
+from ampedge.training.fitting.fit import Epoch, Part, start
+from ampedge.training.fitting.recipe import Learned, learned
+from ampedge.training.fitting.sweep import best, sweep, swept
+from ampedge.training.fitting.thresholds import known_costs, said, traded, trades
+from ampedge.training.fitting.weighting import class_weights, known_weights
 from ampedge.training.inspection.checks import check
-from ampedge.training.labels import folded
 from ampedge.training.libraries import TRAINING, need_libraries
 from ampedge.training.metrics import scores
 from ampedge.training.model_name import checked_name
-from ampedge.training.recipe import Learned, learned
+from ampedge.training.rows.classes import label_column
+from ampedge.training.rows.dataset import Dataset, dataset
+from ampedge.training.rows.labels import folded
+from ampedge.training.rows.split import Rows, split
 from ampedge.training.settings import FitSettings, TableSettings
-from ampedge.training.split import Rows, split
-from ampedge.training.sweep import best, sweep, swept
-from ampedge.training.thresholds import known_costs, said, traded, trades
-from ampedge.training.weighting import class_weights, known_weights
 
 _ELSEWHERE = "Choose another place with --out."
 _LEANING_TWICE = (

@@ -7,13 +7,13 @@ import numpy as np
 
 from ampedge.model.joint import JointEnvelope
 from ampedge.table import read_table
-from ampedge.training.dataset import Dataset, dataset
-from ampedge.training.fit import start
+from ampedge.training.fitting.fit import start
+from ampedge.training.fitting.recipe import Learned, learned
 from ampedge.training.judging.answers import Answers
 from ampedge.training.judging.reliability import calibration
-from ampedge.training.recipe import Learned, learned
+from ampedge.training.rows.dataset import Dataset, dataset
+from ampedge.training.rows.split import Rows, split
 from ampedge.training.settings import FitSettings, TableSettings
-from ampedge.training.split import Rows, split
 
 ROOT = Path(__file__).parents[2]
 REAL = ("ai4i2020_5class", "hydraulic_pump_leak_8", "occupancy", "skab_pump_8class")

@@ -15,12 +15,12 @@ import numpy as np
 from ampedge.model.runtimes.keras_runtime import import_keras
 from ampedge.samples import DATA, shipped
 from ampedge.table import read_table
-from ampedge.training.dataset import Dataset, dataset
-from ampedge.training.fit import Part, fit, start
+from ampedge.training.fitting.fit import Part, fit, start
+from ampedge.training.fitting.scaler import fitted_scaler
 from ampedge.training.metrics import scores
-from ampedge.training.scaler import fitted_scaler
+from ampedge.training.rows.dataset import Dataset, dataset
+from ampedge.training.rows.split import split
 from ampedge.training.settings import FitSettings, TableSettings
-from ampedge.training.split import split
 
 SEEDS = (42, 43, 44, 45, 46)
 Predict = Callable[[np.ndarray], np.ndarray]

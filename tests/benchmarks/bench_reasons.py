@@ -18,8 +18,8 @@ from ampedge.model.bundle import Bundle, load_bundle
 from ampedge.model.causes import CauseFinder, cause_finder
 from ampedge.samples import BUNDLE, DATA, shipped
 from ampedge.table import read_table
-from ampedge.training.dataset import dataset
-from ampedge.training.fit import start
+from ampedge.training.fitting.fit import start
+from ampedge.training.rows.dataset import dataset
 from ampedge.training.settings import TableSettings
 from tests.support.one_tag_faults import OneTagFault, one_tag_faults, rows_of
 from tests.support.training import trained, write_wine

@@ -13,8 +13,8 @@ from tempfile import TemporaryDirectory
 
 from ampedge.samples import DATA, shipped
 from ampedge.table import read_table
-from ampedge.training.dataset import dataset
-from ampedge.training.fit import start
+from ampedge.training.fitting.fit import start
+from ampedge.training.rows.dataset import dataset
 from ampedge.training.settings import TableSettings
 from tests.benchmarks.bench_fit import SEEDS, compare
 from tests.support.training import write_wine

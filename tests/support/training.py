@@ -10,7 +10,7 @@ import pytest
 from sklearn.datasets import load_wine
 
 from ampedge.config import Config, load_config
-from ampedge.training.fit import Epoch
+from ampedge.training.fitting.fit import Epoch
 from ampedge.training.settings import FitSettings, TableSettings
 from ampedge.training.train import Trained, train
 

@@ -15,8 +15,8 @@ from ampedge.training.destination import new_directory, new_file
 from ampedge.training.export.comparison import LARGEST_DIFFERENCE, Comparison, compare
 from ampedge.training.export.facts import file_stem
 from ampedge.training.export.formats import FORMATS, Format
-from ampedge.training.labelled import held_out_rows
 from ampedge.training.registers import through_registers
+from ampedge.training.rows.labelled import held_out_rows
 
 RANDOM_ROWS = 1000
 _SEED = 42

@@ -16,10 +16,10 @@ from ampedge.training.export import tflite
 from ampedge.training.export.comparison import Comparison, compare
 from ampedge.training.export.exporter import check_ending
 from ampedge.training.export.quantised_graph import Precision, float16_graph, int8_graph
-from ampedge.training.labelled import held_out_rows, representative_rows
+from ampedge.training.fitting.thresholds import said_by
 from ampedge.training.metrics import confusion, macro_f1
 from ampedge.training.registers import through_registers
-from ampedge.training.thresholds import said_by
+from ampedge.training.rows.labelled import held_out_rows, representative_rows
 
 _TRAIN_AGAIN = "Give the directory that `ampedge train` of this version wrote; of an older one, train it again."
 

@@ -4,9 +4,9 @@ from typing import Any
 
 import numpy as np
 
-from ampedge.training.golden import golden_rows
 from ampedge.training.importing.parts import Parts
-from ampedge.training.split import Split
+from ampedge.training.rows.golden import golden_rows
+from ampedge.training.rows.split import Split
 
 _DRAWN_ROWS = 10_000
 _SEED = 42

@@ -12,8 +12,8 @@ import numpy as np
 import ampedge
 from ampedge.model.manifest import NOT_KNOWN, PROTOCOL
 from ampedge.model.network import pack_weights
+from ampedge.training.fitting.joint import joint
 from ampedge.training.importing.parts import Parts
-from ampedge.training.joint import joint
 from ampedge.wire import rfc3339
 
 _QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)

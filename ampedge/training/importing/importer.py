@@ -15,7 +15,6 @@ from ampedge.model.bundle import WEIGHTS, Bundle, check_destination, save_bundle
 from ampedge.model.network import pack_weights
 from ampedge.settings import TagSection
 from ampedge.table import read_table
-from ampedge.training.dataset import Dataset, dataset
 from ampedge.training.importing import imported_golden, imported_manifest
 from ampedge.training.importing.h5_network import read_network
 from ampedge.training.importing.label_order import check_order, encoded_order, label_order
@@ -24,6 +23,7 @@ from ampedge.training.importing.published import Said, mistaken_orders
 from ampedge.training.importing.published import said as what_is_said
 from ampedge.training.importing.saved_scaler import SavedScaler, read_scaler
 from ampedge.training.model_name import checked_name
+from ampedge.training.rows.dataset import Dataset, dataset
 from ampedge.training.settings import TableSettings
 
 _HEALTHY = ("healthy", "normal", "ok", "good", "run", "running")

@@ -7,8 +7,8 @@ import numpy as np
 from ampedge.errors import ModelRefusedError, UsageError
 from ampedge.model.network import Matrix
 from ampedge.records import UNKNOWN
-from ampedge.training.dataset import Dataset
-from ampedge.training.labels import folded
+from ampedge.training.rows.dataset import Dataset
+from ampedge.training.rows.labels import folded
 
 _CLEARLY = 0.05
 _LONGEST = 64

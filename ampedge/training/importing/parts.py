@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 from ampedge.datamap import DataMap
 from ampedge.model.network import DenseNetwork
-from ampedge.training.dataset import Dataset
 from ampedge.training.importing.h5_network import H5Network
 from ampedge.training.importing.saved_scaler import SavedScaler
+from ampedge.training.rows.dataset import Dataset
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,8 @@ from collections.abc import Iterable
 import numpy as np
 
 from ampedge.table import may_be_missing, shown
+from ampedge.training.detectors.finding import Kind, Places, Severity, plural
 from ampedge.training.inspection.examination import Examination, Step
-from ampedge.training.inspection.finding import Kind, Places, Severity, plural
 
 _MOSTLY_EMPTY = 0.5
 _LOOKED_AT = 1000

@@ -6,14 +6,14 @@ import numpy as np
 
 from ampedge.errors import DataError
 from ampedge.model.network import Matrix
-from ampedge.training.columns import Column
-from ampedge.training.dataset import Dataset
-from ampedge.training.inspection import repeats
-from ampedge.training.inspection.constant import is_constant
-from ampedge.training.inspection.telling import ROWS, separates, stands_for_label
-from ampedge.training.inspection.unwritten import said, unwritten
-from ampedge.training.inspection.wild import LARGEST
+from ampedge.training.detectors import repeats
+from ampedge.training.detectors.constant import is_constant
+from ampedge.training.detectors.telling import ROWS, separates, stands_for_label
+from ampedge.training.detectors.unwritten import said, unwritten
+from ampedge.training.detectors.wild import LARGEST
 from ampedge.training.registers import through_registers
+from ampedge.training.rows.columns import Column
+from ampedge.training.rows.dataset import Dataset
 
 _COARSE = 0.05
 _SAMPLE_ROWS = 500

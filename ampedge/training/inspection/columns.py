@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from ampedge.training.inspection import telling
-from ampedge.training.inspection.constant import differing, is_constant, is_steady
+from ampedge.training.detectors import telling
+from ampedge.training.detectors.constant import differing, is_constant, is_steady
+from ampedge.training.detectors.finding import Flags, Kind, Numbers, Places, Severity, plural
+from ampedge.training.detectors.frozen import frozen
+from ampedge.training.detectors.wild import LARGEST, POISON, stretch, wild
 from ampedge.training.inspection.examination import Examination, Step
-from ampedge.training.inspection.finding import Flags, Kind, Numbers, Places, Severity, plural
-from ampedge.training.inspection.frozen import frozen
-from ampedge.training.inspection.wild import LARGEST, POISON, stretch, wild
 
 _MANY = 10
 """Where one value in so many or more is too large, the column itself is."""

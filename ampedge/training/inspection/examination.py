@@ -7,7 +7,7 @@ from enum import IntEnum
 
 import numpy as np
 
-from ampedge.training.inspection.finding import EXAMPLES, Finding, Flags, Kind, Places, Severity
+from ampedge.training.detectors.finding import EXAMPLES, Finding, Flags, Kind, Places, Severity
 from ampedge.training.inspection.sheet import Sheet
 
 

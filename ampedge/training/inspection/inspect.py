@@ -9,18 +9,18 @@ from numpy.typing import NDArray
 
 from ampedge.datamap import DataMap
 from ampedge.table import Table, is_missing
-from ampedge.training.classes import FEWEST_ROWS
-from ampedge.training.inspection import repeats
+from ampedge.training.detectors import repeats
+from ampedge.training.detectors.finding import Finding, Flags, Kind, Numbers, Severity, worst_first
+from ampedge.training.detectors.times import seconds
 from ampedge.training.inspection.cells import judge_empty, judge_numbers, judge_odd
 from ampedge.training.inspection.columns import judge_column, judge_text
 from ampedge.training.inspection.examination import Drop, Examination, Step
-from ampedge.training.inspection.finding import Finding, Flags, Kind, Numbers, Severity, worst_first
 from ampedge.training.inspection.labels import judge_labels
 from ampedge.training.inspection.rows import different_rows, judge_rows, judge_unwritten, text_hashes
 from ampedge.training.inspection.sheet import Sheet, sheet_of
 from ampedge.training.inspection.structure import structure
-from ampedge.training.inspection.times import seconds
 from ampedge.training.inspection.timing import judge_times
+from ampedge.training.rows.classes import FEWEST_ROWS
 from ampedge.training.settings import TableSettings
 
 Told = Callable[[str, int, int], None]

@@ -5,10 +5,10 @@ import re
 import numpy as np
 
 from ampedge.table import is_missing, shown
-from ampedge.training.classes import FEW_ROWS, FEWEST_ROWS
+from ampedge.training.detectors.finding import Kind, Places, Severity, plural
 from ampedge.training.inspection.examination import Examination, Step
-from ampedge.training.inspection.finding import Kind, Places, Severity, plural
-from ampedge.training.labels import folded
+from ampedge.training.rows.classes import FEW_ROWS, FEWEST_ROWS
+from ampedge.training.rows.labels import folded
 
 _OUTWEIGHS = 0.9
 _RARER = 30

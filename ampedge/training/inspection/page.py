@@ -9,7 +9,7 @@ import numpy as np
 
 from ampedge.training import html
 from ampedge.training.destination import new_file
-from ampedge.training.inspection.finding import Finding, Kind, Numbers, Severity, listed
+from ampedge.training.detectors.finding import Finding, Kind, Numbers, Severity, listed
 from ampedge.training.inspection.inspect import Inspection
 from ampedge.training.inspection.pictures import correlations, distributions
 

@@ -6,7 +6,7 @@ from html import escape
 import numpy as np
 from numpy.typing import NDArray
 
-from ampedge.training.inspection.finding import Numbers
+from ampedge.training.detectors.finding import Numbers
 
 COLOURS = (
     *("#1d4ed8", "#c62828", "#2e7d32", "#ea580c", "#7c3aed", "#0891b2", "#ca8a04", "#4b5563", "#db2777", "#65a30d"),

@@ -7,13 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ampedge.table import is_missing
-from ampedge.training.classes import FEWEST_ROWS
-from ampedge.training.inspection import repeats
+from ampedge.training.detectors import repeats
+from ampedge.training.detectors.finding import Flags, Kind, Severity, plural
+from ampedge.training.detectors.unwritten import REMEDY, said, unwritten
 from ampedge.training.inspection.examination import Examination, Step
-from ampedge.training.inspection.finding import Flags, Kind, Severity, plural
 from ampedge.training.inspection.sheet import Sheet
-from ampedge.training.inspection.unwritten import REMEDY, said, unwritten
-from ampedge.training.labels import folded
+from ampedge.training.rows.classes import FEWEST_ROWS
+from ampedge.training.rows.labels import folded
 
 _BY_NATURE = 0.05
 """Where more rows than these contradict each other, the columns are too coarse to tell the classes apart."""

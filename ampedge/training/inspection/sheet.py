@@ -12,11 +12,11 @@ from ampedge.datamap import DataMap
 from ampedge.errors import DataError
 from ampedge.modbus.codec import with_held_ends
 from ampedge.table import Table, Texts
-from ampedge.training.classes import class_names, label_column, label_texts, why_no_class
-from ampedge.training.columns import TIMES, no_measurements, tokens, why_not
-from ampedge.training.dataset import with_tags
-from ampedge.training.inspection.finding import Numbers
-from ampedge.training.inspection.times import DAY_FIRST, MONTH_FIRST, format_of
+from ampedge.training.detectors.finding import Numbers
+from ampedge.training.detectors.times import DAY_FIRST, MONTH_FIRST, format_of
+from ampedge.training.rows.classes import class_names, label_column, label_texts, why_no_class
+from ampedge.training.rows.columns import TIMES, no_measurements, tokens, why_not
+from ampedge.training.rows.dataset import with_tags
 from ampedge.training.settings import TableSettings
 
 _TEXT = "text"

@@ -1,8 +1,8 @@
 """What the reader left out of a file: rows of the wrong length, headers once more; and what it says of the rest."""
 
 from ampedge.table import Table
+from ampedge.training.detectors.finding import Finding, Kind, Severity, plural
 from ampedge.training.inspection.examination import first
-from ampedge.training.inspection.finding import Finding, Kind, Severity, plural
 
 
 def structure(table: Table) -> list[Finding]:

@@ -2,9 +2,9 @@
 
 import numpy as np
 
+from ampedge.training.detectors.finding import Flags, Kind, Numbers, Severity, plural
+from ampedge.training.detectors.times import order
 from ampedge.training.inspection.examination import Examination
-from ampedge.training.inspection.finding import Flags, Kind, Numbers, Severity, plural
-from ampedge.training.inspection.times import order
 
 
 def judge_times(examination: Examination, times: Numbers, once: Flags) -> None:

@@ -16,6 +16,7 @@ from ampedge.model.bundle import Bundle
 from ampedge.model.verdict import cautions
 from ampedge.pipeline import Pipeline
 from ampedge.records import Frame, Record, Words
+from ampedge.training.fitting.thresholds import Trade, known_costs, missed, traded, trades
 from ampedge.training.judging.answers import NOT_ASKED, Answers
 from ampedge.training.judging.curves import Curves, areas, curves
 from ampedge.training.judging.groups import Groups, groups
@@ -24,11 +25,10 @@ from ampedge.training.judging.outcomes import outcomes
 from ampedge.training.judging.reliability import Calibration, calibration
 from ampedge.training.judging.rivals import Rivals, rivals
 from ampedge.training.judging.worst import Mistake
-from ampedge.training.labelled import Labelled
-from ampedge.training.labelled_row import LabelledRow
 from ampedge.training.metrics import confusion, scores
-from ampedge.training.split import apart
-from ampedge.training.thresholds import Trade, known_costs, missed, traded, trades
+from ampedge.training.rows.labelled import Labelled
+from ampedge.training.rows.labelled_row import LabelledRow
+from ampedge.training.rows.split import apart
 
 Track = Callable[[Iterable[LabelledRow]], Iterable[LabelledRow]]
 """Passes rows on and shows how many have gone by."""

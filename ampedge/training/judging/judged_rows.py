@@ -11,8 +11,8 @@ import numpy as np
 from ampedge.errors import DataError
 from ampedge.model.bundle import HELD_OUT, Bundle
 from ampedge.table import Progress, read_table
-from ampedge.training.labelled import Labelled, held_out_rows, labelled_rows
-from ampedge.training.split_again import split_again
+from ampedge.training.rows.labelled import Labelled, held_out_rows, labelled_rows
+from ampedge.training.rows.split_again import split_again
 
 _TRAINED_ON = (
     "Warning: the model was trained on most of these rows, so the figures flatter it; the bundle directory "

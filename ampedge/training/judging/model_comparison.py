@@ -18,7 +18,7 @@ from ampedge.training.judging.evaluation import Evaluation
 from ampedge.training.judging.intervals import of_macro_f1
 from ampedge.training.judging.resampling import LEVEL, Interval, drawn, interval
 from ampedge.training.judging.swapping import swapped
-from ampedge.training.labelled_row import LabelledRow
+from ampedge.training.rows.labelled_row import LabelledRow
 
 MOST = 20
 _CHANCE = 1 - LEVEL

@@ -9,7 +9,7 @@ import numpy as np
 from ampedge.records import UNKNOWN, Record
 from ampedge.training.judging.answers import NOT_ASKED, Answers
 from ampedge.training.judging.worst import Mistake, Worst
-from ampedge.training.labelled_row import LabelledRow
+from ampedge.training.rows.labelled_row import LabelledRow
 
 
 @dataclass(frozen=True, slots=True)

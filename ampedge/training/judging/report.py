@@ -7,8 +7,9 @@ from html import escape
 from pathlib import Path
 
 from ampedge.decision import in_percent
-from ampedge.training.cost_picture import costs_png
 from ampedge.training.destination import new_directory
+from ampedge.training.fitting.cost_picture import costs_png
+from ampedge.training.fitting.thresholds import in_words
 from ampedge.training.html import bar, card, cards, caution, heading, notes, page, paragraph, picture, table
 from ampedge.training.judging.confusion_picture import confusion_png
 from ampedge.training.judging.curves_picture import curves_png
@@ -17,7 +18,6 @@ from ampedge.training.judging.intervals import figure
 from ampedge.training.judging.reliability_picture import calibration_png
 from ampedge.training.judging.rivals import TITLES
 from ampedge.training.judging.worst import described
-from ampedge.training.thresholds import in_words
 
 PAGE = "report.html"
 DOCUMENT = "report.json"

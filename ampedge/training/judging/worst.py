@@ -6,7 +6,7 @@ from typing import Any
 
 from ampedge.model.manifest import Feature
 from ampedge.records import Record
-from ampedge.training.labelled_row import LabelledRow
+from ampedge.training.rows.labelled_row import LabelledRow
 
 MOST = 20
 _KEPT = 50 * MOST

@@ -7,9 +7,9 @@ from functools import partial
 import numpy as np
 
 from ampedge.errors import DataError
-from ampedge.training.dataset import Dataset
+from ampedge.training.rows.dataset import Dataset
+from ampedge.training.rows.split import Rows
 from ampedge.training.settings import TableSettings
-from ampedge.training.split import Rows
 
 _SHARE = 0.15 / 0.85
 """Of the rows that do not judge, as of a training's, so many calibrate."""

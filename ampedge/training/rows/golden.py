@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 from ampedge.model.network import Matrix
-from ampedge.training.dataset import Dataset
-from ampedge.training.split import Rows, Split
+from ampedge.training.rows.dataset import Dataset
+from ampedge.training.rows.split import Rows, Split
 
 
 def golden_rows(data: Dataset, split: Split, probabilities: Matrix) -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ampedge.training.inspection.finding import Flags, Numbers
+from ampedge.training.detectors.finding import Flags, Numbers
 
 POISON = 1.5
 """Wild values that widen a column's standard deviation by more than this spoil its scaling: training refuses them."""

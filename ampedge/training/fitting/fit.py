@@ -2,7 +2,7 @@
 
 For a network of this size `Model.fit` spends nearly all its time between the batches.
 The arithmetic here is the same: initialisation, shuffled batches, cross-entropy, Adam.
-What is kept is not the last weights but their mean over the last epochs; see `ampedge.training.kept`.
+What is kept is not the last weights but their mean over the last epochs; see `ampedge.training.fitting.kept`.
 """
 
 import math
@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from ampedge.errors import UsageError
 from ampedge.model.runtimes.keras_runtime import import_keras
 from ampedge.quiet import quiet
-from ampedge.training.kept import BestEpoch, Kept, LastEpochs
+from ampedge.training.fitting.kept import BestEpoch, Kept, LastEpochs
+from ampedge.training.fitting.weighting import class_weights
 from ampedge.training.settings import FitSettings
-from ampedge.training.weighting import class_weights
 
 Weights = list[tuple[NDArray[np.float32], NDArray[np.float32]]]
 

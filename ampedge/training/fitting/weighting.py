@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ampedge.training.labels import known_class
+from ampedge.training.rows.labels import known_class
 from ampedge.training.settings import Weighting
 
 

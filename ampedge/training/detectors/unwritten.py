@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ampedge.datamap import Tag
-from ampedge.training.inspection.finding import Flags, Numbers, plural
+from ampedge.training.detectors.finding import Flags, Numbers, plural
 
 REMEDY = (
     "If 0 everywhere is a state of the machine, add a column that is not 0 then; if nothing was measured, leave "

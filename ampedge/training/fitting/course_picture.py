@@ -4,7 +4,7 @@ import io
 from collections.abc import Sequence
 from typing import Any
 
-from ampedge.training.fit import Epoch, Fitted
+from ampedge.training.fitting.fit import Epoch, Fitted
 
 _COLOURS = {"training": "#1d4ed8", "validation": "#ea580c"}
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ampedge.errors import DataError
-from ampedge.training.dataset import Dataset
+from ampedge.training.rows.dataset import Dataset
 from ampedge.training.settings import TableSettings
 
 Rows = NDArray[np.intp]

@@ -11,7 +11,7 @@ from ampedge.decision import chosen
 from ampedge.errors import UsageError
 from ampedge.model.bundle import Bundle
 from ampedge.model.network import Matrix
-from ampedge.training.labels import known_class
+from ampedge.training.rows.labels import known_class
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 
 from ampedge.errors import DataError
 from ampedge.model.network import Matrix
-from ampedge.training.dataset import Dataset
-from ampedge.training.pieces import pieces
-from ampedge.training.split import Rows
+from ampedge.training.rows.dataset import Dataset
+from ampedge.training.rows.pieces import pieces
+from ampedge.training.rows.split import Rows
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ampedge.model.network import Matrix
-from ampedge.training.fit import Part
-from ampedge.training.thresholds import said
+from ampedge.training.fitting.fit import Part
+from ampedge.training.fitting.thresholds import said
 
 _ITERATIONS = 1000
 _TREES = 100

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ampedge.errors import missing_extra
-from ampedge.training.inspection.finding import Flags, Places
+from ampedge.training.detectors.finding import Flags, Places
 
 Hashes = NDArray[np.uint64]
 

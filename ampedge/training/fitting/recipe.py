@@ -7,14 +7,14 @@ import numpy as np
 
 from ampedge.model.manifest import ClassEnvelope
 from ampedge.model.network import DenseNetwork, Matrix
-from ampedge.training.calibration import temperature
-from ampedge.training.dataset import Dataset
-from ampedge.training.fit import Epoch, Fitted, Part, fit
-from ampedge.training.joint import joint, widened
-from ampedge.training.pieces import in_pieces
-from ampedge.training.scaler import Scaler, fitted_scaler
+from ampedge.training.fitting.calibration import temperature
+from ampedge.training.fitting.fit import Epoch, Fitted, Part, fit
+from ampedge.training.fitting.joint import joint, widened
+from ampedge.training.fitting.scaler import Scaler, fitted_scaler
+from ampedge.training.rows.dataset import Dataset
+from ampedge.training.rows.pieces import in_pieces
+from ampedge.training.rows.split import Rows
 from ampedge.training.settings import FitSettings
-from ampedge.training.split import Rows
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,10 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ampedge.model.network import Matrix
-from ampedge.training.inspection.constant import differing
-from ampedge.training.inspection.finding import Flags
-from ampedge.training.inspection.repeats import repeated, row_hashes
-from ampedge.training.inspection.wild import LARGEST, POISON, stretch, wild
+from ampedge.training.detectors.constant import differing
+from ampedge.training.detectors.finding import Flags
+from ampedge.training.detectors.repeats import repeated, row_hashes
+from ampedge.training.detectors.wild import LARGEST, POISON, stretch, wild
 
 
 @dataclass(frozen=True, slots=True)

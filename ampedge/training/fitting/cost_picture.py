@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ampedge.training.drawing import GRID, figure_of, png
-from ampedge.training.thresholds import Trade
+from ampedge.training.fitting.thresholds import Trade
 
 _COLOURS = {"together": "#1f2937", "misses": "#c62828", "false alarms": "#1d4ed8"}
 _LEAST = 1e-4

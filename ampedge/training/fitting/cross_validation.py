@@ -11,17 +11,17 @@ from ampedge.errors import DataError
 from ampedge.model.bundle import Bundle
 from ampedge.model.figures import held_out_scores
 from ampedge.table import Progress, read_table
-from ampedge.training.dataset import Dataset, dataset
-from ampedge.training.fit import start
-from ampedge.training.folds import Fold, folds, unlearned
+from ampedge.training.fitting.fit import start
+from ampedge.training.fitting.recipe import calibrated
+from ampedge.training.fitting.thresholds import known_costs, said, threshold
+from ampedge.training.fitting.weighting import known_weights
 from ampedge.training.libraries import TRAINING, need_libraries
 from ampedge.training.metrics import scores
-from ampedge.training.recipe import calibrated
-from ampedge.training.recorded import fit_settings, table_settings
+from ampedge.training.rows.dataset import Dataset, dataset
+from ampedge.training.rows.folds import Fold, folds, unlearned
+from ampedge.training.rows.recorded import fit_settings, table_settings
+from ampedge.training.rows.split import apart
 from ampedge.training.settings import FitSettings, TableSettings
-from ampedge.training.split import apart
-from ampedge.training.thresholds import known_costs, said, threshold
-from ampedge.training.weighting import known_weights
 
 _FIGURES = ("precision", "recall", "f1")
 _SWEPT = (

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ampedge.training.inspection.finding import Numbers
+from ampedge.training.detectors.finding import Numbers
 
 _DIFFERING = 0.01
 _AT_LEAST = 2

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from ampedge.errors import DataError, UsageError
-from ampedge.training.cross_validation import Spread, fold_scores, spread
-from ampedge.training.dataset import Dataset
-from ampedge.training.folds import Fold, folds
+from ampedge.training.fitting.cross_validation import Spread, fold_scores, spread
+from ampedge.training.rows.dataset import Dataset
+from ampedge.training.rows.folds import Fold, folds
+from ampedge.training.rows.split import Rows
 from ampedge.training.settings import FitSettings, TableSettings
-from ampedge.training.split import Rows
 
 _FOLDS = 3
 _GRID: dict[str, Sequence[Any]] = {

@@ -12,8 +12,8 @@ from ampedge.model.bundle import Bundle
 from ampedge.model.network import Matrix
 from ampedge.sample_rows import VALUE_SUFFIX, value_column
 from ampedge.table import Table, Texts, fault, is_missing, read_table
-from ampedge.training.labelled_row import LabelledRows
-from ampedge.training.labels import folded
+from ampedge.training.rows.labelled_row import LabelledRows
+from ampedge.training.rows.labels import folded
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,12 +7,12 @@ import numpy as np
 
 from ampedge.model.bundle import Bundle
 from ampedge.table import Progress, Texts, read_table
-from ampedge.training.dataset import Dataset, dataset
-from ampedge.training.labelled import Labelled
-from ampedge.training.labelled_row import LabelledRows
 from ampedge.training.libraries import need_libraries
-from ampedge.training.recorded import fit_settings, table_settings
-from ampedge.training.split import Rows, split
+from ampedge.training.rows.dataset import Dataset, dataset
+from ampedge.training.rows.labelled import Labelled
+from ampedge.training.rows.labelled_row import LabelledRows
+from ampedge.training.rows.recorded import fit_settings, table_settings
+from ampedge.training.rows.split import Rows, split
 
 _SAME = 1e-9
 

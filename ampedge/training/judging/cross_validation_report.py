@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from ampedge.training.cross_validation import CrossValidation, Spread
+from ampedge.training.fitting.cross_validation import CrossValidation, Spread
 from ampedge.training.html import card, cards, heading, notes, page, paragraph, table
 from ampedge.training.judging.report import DOCUMENT, PAGE, new_report
 

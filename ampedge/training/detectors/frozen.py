@@ -6,7 +6,7 @@ a value follows itself, and how long the other stretches are.
 
 import numpy as np
 
-from ampedge.training.inspection.finding import Flags, Numbers, Places
+from ampedge.training.detectors.finding import Flags, Numbers, Places
 
 _SHORTEST = 5
 _MOST = 20

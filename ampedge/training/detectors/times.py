@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ampedge.training.inspection.finding import Flags, Numbers, Places
+from ampedge.training.detectors.finding import Flags, Numbers, Places
 
 FORMATS = (
     "ISO8601",

@@ -6,7 +6,7 @@ from itertools import combinations, pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from ampedge.training.inspection.finding import Numbers
+from ampedge.training.detectors.finding import Numbers
 
 Targets = NDArray[np.integer]
 

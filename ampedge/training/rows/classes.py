@@ -8,7 +8,7 @@ import numpy as np
 from ampedge.errors import DataError
 from ampedge.records import UNKNOWN
 from ampedge.table import Table, Texts, is_missing, may_be_missing
-from ampedge.training.labels import folded
+from ampedge.training.rows.labels import folded
 
 FEWEST_ROWS = 10
 FEW_ROWS = 20

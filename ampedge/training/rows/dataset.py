@@ -16,9 +16,9 @@ from ampedge.modbus.codec import with_held_ends
 from ampedge.model.network import Matrix
 from ampedge.settings import TagSection
 from ampedge.table import Table, Texts, fault, number
-from ampedge.training.classes import check_sizes, labels
-from ampedge.training.columns import measurements
-from ampedge.training.inspection.poison import Poison, poison
+from ampedge.training.detectors.poison import Poison, poison
+from ampedge.training.rows.classes import check_sizes, labels
+from ampedge.training.rows.columns import measurements
 from ampedge.training.settings import TableSettings
 
 Flags = NDArray[np.bool_]

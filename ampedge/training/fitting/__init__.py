@@ -1,0 +1,1 @@
+"""What is learned from rows: network, scaling, calibration, envelope, thresholds; and how well that repeats."""
