@@ -21,7 +21,7 @@ from ampedge.training.fitting import cross_validation
 from ampedge.training.fitting.cross_validation import CrossValidation, cross_validate, spread
 from ampedge.training.judging.cross_validation_report import cross_validation_page
 from ampedge.training.judging.evaluation import evaluate
-from ampedge.training.judging.judged_rows import rows_to_score
+from ampedge.training.judging.judged_rows import rows_for_both, rows_to_score
 from ampedge.training.rows.dataset import Dataset
 from ampedge.training.settings import FitSettings
 from tests.support.training import trained
@@ -269,6 +269,17 @@ def test_other_groups_than_those_of_the_training_are_found_in_its_table(bundle: 
         found = evaluate(bundle, rows, scored="").groups
         assert found is not None
         assert found.sentence().startswith(f"Training {seen}")
+
+
+def test_two_models_are_judged_by_groups_that_only_the_table_of_the_training_has(
+    bundle: Bundle, table: Path, tmp_path: Path
+) -> None:
+    pack_bundle(bundle, tmp_path / "one.ampedge")
+    own, _ = rows_to_score(bundle, table, group="spare")
+    mine, its, what = rows_for_both(bundle, load_bundle(tmp_path / "one.ampedge"), table, group="spare")
+    assert what == f"the rows of {table} that training held out"
+    for rows in (mine, its):
+        assert [(row.line, row.group) for row in rows.rows] == [(row.line, row.group) for row in own.rows]
 
 
 @pytest.mark.parametrize("changes", [{"seed": 8}, {"time_order": None}])

@@ -468,6 +468,11 @@ class TestCommand:
         with pytest.raises(DataError, match=r"line 2, column 'rig': there is no group"):
             self.run("runs.csv", "--group", "rig")
 
+    @pytest.mark.parametrize("option", ["--sep=,", "--decimal=.", "--drop-bad-rows"])
+    def test_how_a_table_is_read_needs_a_table(self, option: str) -> None:
+        with pytest.raises(UsageError, match=f"{option.partition('=')[0]} says how a table is read"):
+            self.run(option)
+
     def test_the_config_gives_the_map_and_the_threshold(self) -> None:
         Path("site.toml").write_text(
             '[decision]\nmin_confidence = 0.99\n[[tags]]\nname = "x1"\naddress = 10\n'

@@ -342,6 +342,14 @@ def test_no_slip_of_the_hand(rare: str, common: str) -> None:
     assert not is_slip(rare, common)
 
 
+@pytest.mark.parametrize(("slips", "right", "found"), [(1, 5, True), (1, 4, False), (2, 25, True), (2, 24, False)])
+def test_a_slip_is_much_rarer_than_what_was_meant(tmp_path: Path, slips: int, right: int, found: bool) -> None:
+    labels = ["failsoon"] * right + ["falisoon"] * slips
+    body = [[*row[:4], label] for row, label in zip(cells(), labels + ["good"] * ROWS, strict=False)]
+    findings = inspect(read_table(write(tmp_path / "data.csv", body)), TableSettings()).findings
+    assert (Kind.LABEL_SPELLINGS in {one.kind for one in findings}) is found
+
+
 def test_what_a_column_tells_of_the_label() -> None:
     apart = CLASSES * 100 + NOISE / 10
     code = stands_for_label(CLASSES * 3.0, CLASSES)

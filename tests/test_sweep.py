@@ -173,6 +173,7 @@ def test_weights_are_given_by_any_spelling_of_a_class() -> None:
         ("clas_1=5", "--weights: 'clas_1' is none of the classes class_0, class_1, class_2; did you mean 'class_1'?"),
         ("class_1=0", "--weights 'class_1=0': it is a class, '=' and a number from 0.001"),
         ("class_1=5,class_1=6", "--weights names 'class_1' twice"),
+        ("class_1=5,CLASS_1=6", "--weights names 'class_1' twice"),
         ("heavy", "--weights heavy: there is no such weighting"),
     ],
 )

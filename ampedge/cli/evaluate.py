@@ -78,6 +78,9 @@ def evaluate(
     from ampedge.training.settings import parsed_costs
 
     models, data = told_apart(given or [], model)
+    of_tables = {"--sep": sep, "--decimal": decimal, "--drop-bad-rows": drop_bad_rows}
+    if data is None and (unread := next((name for name, value in of_tables.items() if value), None)):
+        raise UsageError(f"{unread} says how a table is read, and none is given.", "Give a table, or leave it out.")
     costs = parsed_costs(cost or ())
     if costs and (cv is not None or len(models) == 2):
         raise UsageError("--cost is shown for one model on one set of rows.", "Leave out --cost, --cv or a model.")

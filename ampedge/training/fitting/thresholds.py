@@ -11,7 +11,7 @@ from ampedge.decision import chosen
 from ampedge.errors import UsageError
 from ampedge.model.bundle import Bundle
 from ampedge.model.network import Matrix
-from ampedge.training.rows.labels import known_class
+from ampedge.training.rows.labels import by_known_class
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,15 +37,13 @@ class Trade:
 
 def known_costs(costs: Mapping[str, float], classes: Sequence[str], normal_label: str) -> dict[str, float]:
     """The costs by the classes' own names; raises UsageError for a name that is no class or the normal state."""
-    found = {}
-    for name, cost in costs.items():
-        known = known_class("--cost", name, classes)
-        if known == normal_label:
-            raise UsageError(
-                f"--cost: {known!r} is the normal state; to miss it is the false alarm that the costs are counted in.",
-                "Give the costs of the other classes.",
-            )
-        found[known] = cost
+    found = by_known_class("--cost", costs, classes)
+    if normal_label in found:
+        raise UsageError(
+            f"--cost: {normal_label!r} is the normal state; to miss it is the false alarm that the costs are counted "
+            "in.",
+            "Give the costs of the other classes.",
+        )
     return found
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ampedge.training.rows.labels import known_class
+from ampedge.training.rows.labels import by_known_class
 from ampedge.training.settings import Weighting
 
 
@@ -13,7 +13,7 @@ def known_weights(weighting: Weighting, classes: Sequence[str]) -> Weighting:
     """Weights that are given by class, by the classes' own names; raises UsageError for a name that is no class."""
     if isinstance(weighting, str):
         return weighting
-    return {known_class("--weights", name, classes): weight for name, weight in weighting.items()}
+    return by_known_class("--weights", weighting, classes)
 
 
 def class_weights(targets: NDArray[np.int32], classes: Sequence[str], weighting: Weighting) -> NDArray[np.float32]:

@@ -17,7 +17,8 @@ _SHORT = 3
 _WORDS = re.compile(r"[_\- ]+")
 _NO_NAMES = frozenset({"na", "null", "nil"})
 """What programs write where there is no text; `none` and `missing` are good names for a class."""
-_SLIPS = 20
+_SLIPS, _FIRST_SLIP = 20, 5
+"""How many rows of the common label there are for each further slip, and for the first."""
 _SLIP_ROWS = 3
 _SLIP_SHARE = 0.005
 
@@ -104,7 +105,7 @@ def _slips(examination: Examination) -> set[str]:
         if count > max(_SLIP_ROWS, _SLIP_SHARE * len(sheet)):
             continue
         for common, many in counts.items():
-            if many >= _SLIPS * count and is_slip(folded(rare), folded(common)):
+            if many >= _FIRST_SLIP + _SLIPS * (count - 1) and is_slip(folded(rare), folded(common)):
                 slips[rare] = common
     if slips:
         rows = np.flatnonzero(np.isin(sheet.targets, [sheet.classes.index(name) for name in slips]))

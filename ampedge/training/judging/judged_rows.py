@@ -86,7 +86,7 @@ def rows_for_both(
 
     Raises DataError where no table is given and the other may have been trained on the held-out rows.
     """
-    source, other = _holder(first, second, data, label)
+    source, other = _holder(first, second, data, label, group)
     if source is None or other is None:
         if data is None:
             raise DataError(f"Neither {first.path} nor {second.path} carries held-out rows.", _GIVE_A_TABLE)
@@ -114,14 +114,24 @@ def rows_for_both(
     return (mine, its, scored) if source is first else (its, mine, scored)
 
 
-def _holder(first: Bundle, second: Bundle, data: Path | None, label: str | None) -> tuple[Bundle | None, Bundle | None]:
-    """(the one whose held-out rows are meant, the other)."""
+def _holder(
+    first: Bundle, second: Bundle, data: Path | None, label: str | None, group: str | None
+) -> tuple[Bundle | None, Bundle | None]:
+    """(the one whose held-out rows are meant, the other); None for both where a table has what these do not."""
     given = None if data is None else _sha256(data)
     for source, other in ((first, second), (second, first)):
         own = {None, source.manifest.training.data_sha256, source.manifest.files.get(HELD_OUT)}
-        if source.held_out() is not None and given in own and (data is None or _is_own(label, source)):
+        if source.held_out() is None or given not in own:
+            continue
+        if data is None or (_is_own(label, source) and group in (None, _group(source))):
             return source, other
     return None, None
+
+
+def _group(bundle: Bundle) -> str | None:
+    """What its held-out rows belong to, as they say."""
+    rows = held_out_rows(bundle)
+    return None if rows is None else rows.group
 
 
 def _is_own(label: str | None, bundle: Bundle) -> bool:

@@ -52,7 +52,7 @@ class Calibration:
         tends = "too sure" if self.confidence > high else "not sure enough" if self.confidence < low else None
         return (
             f"Expected calibration error {self.error:.3f} ({BINS} bins): mean confidence {self.confidence:.3f}, "
-            f"right {self.accuracy:.3f}" + (f"; on the whole it is {tends}." if tends else ".")
+            f"most probable class right {self.accuracy:.3f}" + (f"; on the whole it is {tends}." if tends else ".")
         )
 
 

@@ -1,7 +1,7 @@
 """When two spellings are the same label, and which class one names."""
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from ampedge.errors import UsageError, did_you_mean
 
@@ -21,3 +21,14 @@ def known_class(option: str, name: str, classes: Sequence[str]) -> str:
             "Name a class as the table does.",
         )
     return known
+
+
+def by_known_class(option: str, given: Mapping[str, float], classes: Sequence[str]) -> dict[str, float]:
+    """The numbers by the classes' own names; raises UsageError for a name that is no class, or given twice."""
+    found: dict[str, float] = {}
+    for name, value in given.items():
+        known = known_class(option, name, classes)
+        if known in found:
+            raise UsageError(f"{option} names {known!r} twice.", "Give one number for each class.")
+        found[known] = value
+    return found
