@@ -6,6 +6,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 
+def name_as_text(path: Path) -> str:
+    """The file's name; what in it is no text is written as an escape."""
+    return path.name.encode("utf-8", "backslashreplace").decode()
+
+
 @contextmanager
 def replaced_file(path: Path) -> Iterator[Path]:
     """A temporary path beside `path` to write to; it takes the place of `path` only if all went well."""

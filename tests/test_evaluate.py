@@ -310,6 +310,15 @@ class TestReport:
         assert "0.750" in html
         assert "1 of 2 <q>warm</q> rows were called <q>cold</q>" in html
 
+    def test_the_name_of_a_table_may_be_no_text(self, bundle: Bundle, tmp_path: Path) -> None:
+        path = tmp_path / os.fsdecode(b"runs\xff.csv")
+        path.write_text("x0,x1,status\n0,1,cold\n20,1,warm\n0,1,warm\n")
+        rows, what = rows_to_score(bundle, path)
+        write_report(evaluate(bundle, rows, scored=what), tmp_path / "report")
+        document = json.loads((tmp_path / "report" / "report.json").read_text("utf-8"))
+        assert document["mistakes"]["file"] == str(path)
+        assert "runs\\udcff.csv" in (tmp_path / "report" / "report.html").read_text("utf-8")
+
     def test_names_are_escaped(self, tmp_path: Path) -> None:
         evil = "<script>alert('&')</script>"
         layers = centre_layers(np.array([[-1.0], [1.0]]))

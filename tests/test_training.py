@@ -363,7 +363,7 @@ def test_a_far_offset_and_a_tiny_scale_do_no_harm(tmp_path: Path) -> None:
     assert watcher.notes == []
 
 
-def test_where_the_bundle_may_go(wine_csv: Path, wine_bundle: Path, tmp_path: Path) -> None:
+def test_where_the_bundle_may_go_and_where_it_may_come_from(wine_csv: Path, wine_bundle: Path, tmp_path: Path) -> None:
     mine = tmp_path / "mine"
     mine.mkdir()
     (mine / "manifest.json").write_text("{}", "utf-8")
@@ -374,7 +374,10 @@ def test_where_the_bundle_may_go(wine_csv: Path, wine_bundle: Path, tmp_path: Pa
         trained(wine_csv, mine / "manifest.json" / "model")
     assert [file.name for file in mine.iterdir()] == ["manifest.json"]
     out = tmp_path / "new" / "model"
-    first = trained(wine_csv, out, name="first", **QUICK)
+    no_text = tmp_path / os.fsdecode(b"wine\xff.csv")
+    no_text.write_bytes(wine_csv.read_bytes())
+    first = trained(no_text, out, name="first", **QUICK)
+    assert first.bundle.manifest.training.data == "wine\\udcff.csv"
     assert trained(wine_csv, out, name="second", **QUICK).bundle.manifest.name == "second"
     assert first.bundle.manifest.name == "first"
     assert [file.name for file in out.parent.iterdir()] == ["model"]

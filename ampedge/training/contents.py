@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 import ampedge
+from ampedge.files import name_as_text
 from ampedge.formulas import escaped
 from ampedge.model.bundle import HELD_OUT, REPRESENTATIVE, WEIGHTS
 from ampedge.model.manifest import PROTOCOL
@@ -80,7 +81,7 @@ def manifest(training: Training) -> dict[str, Any]:
         "datamap": data.datamap.as_dicts(),
         "metrics": training.metrics,
         "training": {
-            "data": data.path.name,
+            "data": name_as_text(data.path),
             "data_sha256": _sha256(data.path),
             "label": training.table.label,
             "rows": training.parts.sizes(),

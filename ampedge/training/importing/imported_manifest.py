@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 import ampedge
+from ampedge.files import name_as_text
 from ampedge.model.manifest import NOT_KNOWN, PROTOCOL
 from ampedge.model.network import pack_weights
 from ampedge.training.fitting.joint import joint
@@ -44,14 +45,14 @@ def manifest(
         "datamap": parts.datamap.as_dicts(),
         "metrics": {},
         "training": {
-            "data": NOT_KNOWN if data is None else data.name,
+            "data": NOT_KNOWN if data is None else name_as_text(data),
             "data_sha256": NOT_KNOWN if data is None else _sha256(data),
             "label": parts.label,
             "rows": {},
             "settings": {
                 "imported": {file: _sha256(path) for file, path in files.items()},
                 "scaler": parts.scaler.kind,
-                "ranges": parts.scaler.ranges if data is None else f"of all rows of {data.name}",
+                "ranges": parts.scaler.ranges if data is None else f"of all rows of {name_as_text(data)}",
                 "split": NOT_KNOWN,
             },
             "libraries": {

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from ampedge.config import Config
 from ampedge.datamap import DataMap, laid_out
 from ampedge.errors import ConfigError, ModelRefusedError, UsageError
+from ampedge.files import name_as_text
 from ampedge.model.bundle import WEIGHTS, Bundle, check_destination, save_bundle
 from ampedge.model.network import pack_weights
 from ampedge.settings import TagSection
@@ -97,7 +98,7 @@ def import_model(
         name=name,
         normal_label=normal_label,
         golden=golden,
-        files={file.name: file for file in (network_file, scaler_file)},
+        files={name_as_text(file): file for file in (network_file, scaler_file)},
     )
     try:
         bundle = save_bundle(out, written, {WEIGHTS: pack_weights(network.layers)})

@@ -1,6 +1,5 @@
 """The comparison of two bundles as one page of HTML, beside its picture and its JSON."""
 
-import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -9,19 +8,16 @@ from ampedge.training.judging.evaluation import Evaluation
 from ampedge.training.judging.f1_picture import f1_png
 from ampedge.training.judging.intervals import figure
 from ampedge.training.judging.model_comparison import Change, ModelComparison
-from ampedge.training.judging.report import DOCUMENT, F1, PAGE, new_report
+from ampedge.training.judging.report import F1, write
 from ampedge.training.judging.worst import described
 
 _NOT_ASKED = "(not asked)"
 
 
 def write_comparison(comparison: ModelComparison, out: Path) -> None:
-    """Write the picture, the page and the JSON into the directory `out`, all or nothing."""
+    """Write the picture, the page and the JSON into the directory `out`."""
     drawn = f1_png((comparison.first, comparison.second), comparison.names)
-    with new_report(out) as made:
-        (made / F1).write_bytes(drawn)
-        (made / PAGE).write_text(comparison_page(comparison, drawn), "utf-8")
-        (made / DOCUMENT).write_text(json.dumps(comparison.document(), indent=1, ensure_ascii=False), "utf-8")
+    write(out, {F1: drawn}, comparison_page(comparison, drawn), comparison.document())
 
 
 def comparison_page(comparison: ModelComparison, drawn: bytes) -> str:

@@ -1,12 +1,11 @@
 """A cross-validation in words and rows, as one page of HTML, and as its JSON."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 from ampedge.training.fitting.cross_validation import CrossValidation, Spread
 from ampedge.training.html import card, cards, heading, notes, page, paragraph, table
-from ampedge.training.judging.report import DOCUMENT, PAGE, new_report
+from ampedge.training.judging.report import write
 
 FOLD_HEAD = ("fold", "trained", "calibrated", "judged", "accuracy", "macro-F1")
 CLASS_HEAD = ("worst first", "precision", "recall", "F1")
@@ -14,10 +13,8 @@ SPREAD = "Mean over the folds ± standard deviation from fold to fold."
 
 
 def write_cross_validation(found: CrossValidation, out: Path) -> None:
-    """Write the page and the JSON into the directory `out`, all or nothing."""
-    with new_report(out) as made:
-        (made / PAGE).write_text(cross_validation_page(found), "utf-8")
-        (made / DOCUMENT).write_text(json.dumps(found.document(), indent=1, ensure_ascii=False), "utf-8")
+    """Write the page and the JSON into the directory `out`."""
+    write(out, {}, cross_validation_page(found), found.document())
 
 
 def cross_validation_page(found: CrossValidation) -> str:

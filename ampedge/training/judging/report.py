@@ -2,9 +2,9 @@
 
 import json
 from collections.abc import Iterable, Mapping
-from contextlib import AbstractContextManager
 from html import escape
 from pathlib import Path
+from typing import Any
 
 from ampedge.decision import in_percent
 from ampedge.training.destination import new_directory
@@ -33,18 +33,18 @@ _CALIBRATION = (
 
 
 def write_report(evaluation: Evaluation, out: Path) -> None:
-    """Write the pictures, the page and the JSON into the directory `out`, all or nothing."""
+    """Write the pictures, the page and the JSON into the directory `out`."""
     drawn = pictures(evaluation)
-    with new_report(out) as made:
+    write(out, drawn, report(evaluation, drawn), evaluation.document())
+
+
+def write(out: Path, drawn: Mapping[str, bytes], page: str, document: Mapping[str, Any]) -> None:
+    """Write all or nothing into the directory `out`; an older report there is replaced, nothing else."""
+    with new_directory(out, {PAGE, DOCUMENT, CONFUSION, CURVES, CALIBRATION, COSTS, F1}) as made:
         for name, png in drawn.items():
             (made / name).write_bytes(png)
-        (made / PAGE).write_text(report(evaluation, drawn), "utf-8")
-        (made / DOCUMENT).write_text(json.dumps(evaluation.document(), indent=1, ensure_ascii=False), "utf-8")
-
-
-def new_report(out: Path) -> AbstractContextManager[Path]:
-    """A temporary directory to fill, which becomes `out`; an older report there is replaced, nothing else."""
-    return new_directory(out, {PAGE, DOCUMENT, CONFUSION, CURVES, CALIBRATION, COSTS, F1})
+        for name, text in ((PAGE, page), (DOCUMENT, json.dumps(document, indent=1, ensure_ascii=False))):
+            (made / name).write_text(text, "utf-8", "backslashreplace")  # the name of a table's file may be no text
 
 
 def pictures(evaluation: Evaluation) -> dict[str, bytes]:
