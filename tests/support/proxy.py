@@ -118,9 +118,12 @@ class Proxy:
             self.port = self._server.sockets[0].getsockname()[1]
 
     async def _refuse(self) -> None:
-        if self._server is not None:
-            self._server.close()
-            self._server = None
+        server, self._server = self._server, None
+        if server is not None:
+            for listening in server.sockets:
+                self._loop.remove_reader(listening.fileno())
+            await asyncio.sleep(0)  # a connection that has just come is forgotten, open, where its server is closed
+            server.close()
 
     async def _close(self, *, reset: bool) -> None:
         for writer in tuple(self._open):
