@@ -191,6 +191,18 @@ def test_what_a_rare_class_looks_like_is_no_spike() -> None:
     assert np.flatnonzero(wild(values, targets, ONCE).spikes).tolist() == scattered.tolist()
 
 
+def test_the_heavy_tail_of_a_rare_class_hides_no_spike_in_another() -> None:
+    draw = np.random.RandomState(2)
+    targets = np.where(draw.uniform(size=800) < 0.06, 1, 0)
+    values = np.where(targets == 1, draw.lognormal(2.0, 0.7, 800), draw.normal(7.8, 0.5, 800))
+    assert not wild(values, targets, np.ones(800, bool)).any.any()
+    normal = int(np.flatnonzero(targets == 0)[99])
+    values[normal] = 3 * values.max()
+    assert np.flatnonzero(wild(values, targets, np.ones(800, bool)).spikes).tolist() == [normal]
+    targets[normal] = 1  # there it may be one more of the tail
+    assert not wild(values, targets, np.ones(800, bool)).any.any()
+
+
 def test_two_far_values_are_what_their_class_looks_like_where_it_is_6_percent_of_the_rows() -> None:
     values, targets = NOISE.copy(), CLASSES.copy()
     rare = np.arange(5, len(values), len(values) // 24)[:24]

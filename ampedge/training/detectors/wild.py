@@ -21,15 +21,17 @@ _SINKS = 20.0
 LARGEST = 1e100
 """Beyond this the squares in a standard deviation leave the numbers of a computer."""
 
-_FEWEST = 12
-_LOOKED_AT = 1000
+_FEWEST, _FEWEST_OF_CLASS = 12, 40
 """Fewer values than these have no tail to be judged by."""
+_LOOKED_AT = 1000
 _SHARE = 0.03
 _SHARE_OF_FEW = 0.1
 _AT_LEAST = 5
 """At most this share of the values can be wild, with some more in small tables."""
 _APART = 2.3
 """How many times as far out as the last value of the rest a spike is, in a column with the tail of a normal one."""
+_WIDER_IN_CLASS = 2.0
+"""So many times wider is the empty space in a class, where the column's own tail would hide it."""
 _TAIL = 1.9
 _MOST_TAIL = 1.4
 _NORMAL = 0.3
@@ -140,15 +142,18 @@ def _apart(values: Numbers, ranked: Numbers, targets: NDArray[np.integer]) -> Fl
     """
     found = np.zeros(len(values), bool)
     limit = _at_most(len(values))
-    low, first, centre, third, high = (float(ranked[int(q * (len(ranked) - 1))]) for q in (0.05, 0.25, 0.5, 0.75, 0.95))
-    spread = float(max((third - first) / 2, (high - low) / 8))
+    centre, spread = _middle(ranked)
     # each side is judged without what may be wild on the other
     is_code = _is_code(ranked[limit:-limit] if len(ranked) > 4 * limit else ranked)
     sides = []
     for inwards, side in ((ranked[::-1], 1), (ranked, -1)):
-        count = _beyond(inwards, side, limit, centre=centre, spread=spread, is_code=is_code)
-        if count:
-            sides.append(values >= inwards[count - 1] if side == 1 else values <= inwards[count - 1])
+        count = _beyond(inwards, side, limit, is_code=is_code)
+        far = _outer(values, inwards, count, side)
+        more = _beyond(inwards, side, limit, is_code=is_code, any_tail=True)
+        if more > count and not is_code:  # in a column with a heavy tail that is not that of their class
+            far |= _apart_in_class(values, _outer(values, inwards, more, side), side, targets)
+        if far.any():
+            sides.append(far)
     for far, other in zip(sides, [*sides[1:], *sides[:1]], strict=True):
         judged = far | ~other  # one side alone
         if not _is_real(np.flatnonzero(far), targets) or _sinks(values[judged], far[judged], targets[judged]):
@@ -159,6 +164,33 @@ def _apart(values: Numbers, ranked: Numbers, targets: NDArray[np.integer]) -> Fl
     if not is_code and not _is_real(np.flatnonzero(of_other_sign), targets):
         found |= of_other_sign
     return found
+
+
+def _outer(values: Numbers, inwards: Numbers, count: int, side: int) -> Flags:
+    """The outermost `count` values on that `side`, with those that equal the last of them."""
+    if not count:
+        return np.zeros(len(values), bool)
+    last = inwards[count - 1]
+    return np.asarray(values >= last if side == 1 else values <= last)
+
+
+def _apart_in_class(values: Numbers, far: Flags, side: int, targets: NDArray[np.integer]) -> Flags:
+    """Which of the values that are `far` out are so among those of their class, too."""
+    found = np.zeros(len(values), bool)
+    for place in np.unique(targets[far & (targets >= 0)]):
+        (rows,) = np.nonzero(targets == place)
+        if len(rows) >= _FEWEST_OF_CLASS:
+            ranked = np.sort(values[rows])
+            inwards = ranked[::-1] if side == 1 else ranked
+            count = _beyond(inwards, side, _at_most(len(rows)), is_code=_is_code(ranked), wider=_WIDER_IN_CLASS)
+            found[rows] = _outer(values[rows], inwards, count, side)
+    return found & far
+
+
+def _middle(ranked: Numbers) -> tuple[float, float]:
+    """(median, spread) of values that are in order."""
+    low, first, centre, third, high = (float(ranked[int(q * (len(ranked) - 1))]) for q in (0.05, 0.25, 0.5, 0.75, 0.95))
+    return centre, max((third - first) / 2, (high - low) / 8)
 
 
 def _of_other_sign(values: Numbers, limit: int, *, centre: float, spread: float) -> Flags:
@@ -179,12 +211,16 @@ def _at_most(count: int) -> int:
     return int(min(max(_AT_LEAST, _SHARE * count), max(1, _SHARE_OF_FEW * count)))
 
 
-def _beyond(inwards: Numbers, side: int, limit: int, *, centre: float, spread: float, is_code: bool) -> int:
+def _beyond(
+    inwards: Numbers, side: int, limit: int, *, is_code: bool, any_tail: bool = False, wider: float = 1.0
+) -> int:
     """How many of the first values lie beyond the innermost empty space that is wide enough.
 
-    `inwards` are all values from the outermost on that `side` (1 or -1) to the other end.
+    `inwards` are all values from the outermost on that `side` (1 or -1) to the other end.  With `any_tail` the space
+    need not be wider where the tail is heavy.
     """
     count = len(inwards)
+    centre, spread = _middle(inwards[::-1] if side == 1 else inwards)
     beyond = np.arange(1, min(limit, count - 1) + 1)  # so many lie beyond, for each place of the space
     of_side = int(np.count_nonzero(inwards > centre if side == 1 else inwards < centre))
 
@@ -200,8 +236,8 @@ def _beyond(inwards: Numbers, side: int, limit: int, *, centre: float, spread: f
     judged = (outer > 0) & (last > 0) & ((left >= _SOLID) | (left == 0))
     outer, last, end, usual = (part[judged] for part in (outer, last, end, usual))
     heavier = np.log(end / usual) - _normal_tail(count) - _NORMAL
-    needed = np.log(_APART) + np.clip(_TAIL * heavier, 0, _MOST_TAIL)
-    needed += _SMALL / np.sqrt(count) + np.log(_BEYOND_CODES) * is_code
+    needed = np.log(_APART) + np.clip(_TAIL * heavier, 0, 0 if any_tail else _MOST_TAIL)
+    needed += _SMALL / np.sqrt(count) + np.log(_BEYOND_CODES) * is_code + np.log(wider)
     wide = np.flatnonzero(np.log(outer / last) > needed)
     return int(beyond[judged][wide[-1]]) if len(wide) else 0
 
