@@ -300,6 +300,22 @@ def test_the_baselines_learn_from_the_training_part() -> None:
     assert careful["logistic_regression"].tolist() == careful["random_forest"].tolist() == [1, 1]
 
 
+def test_of_a_long_table_the_baselines_are_shown_some_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = np.random.RandomState(1)
+    inputs = drawn.normal(size=(300, 2)).astype(np.float32)
+    whole = Part(inputs, (inputs[:, 0] + drawn.normal(size=300) > 0).astype(np.int32))
+    rows = np.random.RandomState(5).choice(300, 40, replace=False)
+    some = Part(whole.inputs[rows], whole.targets[rows])
+
+    def found(part: Part) -> list[list[int]]:
+        made = baselines(part, inputs, class_weights=np.ones(2, np.float32), thresholds={}, seed=5)
+        return [made[name].tolist() for name in ("logistic_regression", "random_forest")]
+
+    of_all = found(whole)
+    monkeypatch.setattr("ampedge.training.fitting.baselines._MOST_ROWS", 40)
+    assert found(whole) == found(some) != of_all
+
+
 def test_the_forest_is_the_same_for_a_seed_and_minds_rare_classes_where_told() -> None:
     drawn = np.random.RandomState(1)
     inputs = drawn.normal(size=(300, 2)).astype(np.float32)

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 import ampedge
+from ampedge.datamap import Tag
 from ampedge.files import name_as_text
 from ampedge.formulas import escaped
 from ampedge.model.bundle import HELD_OUT, REPRESENTATIVE, WEIGHTS
@@ -120,23 +121,24 @@ def _weights(training: Training) -> bytes:
 
 
 def _features(training: Training) -> list[dict[str, Any]]:
-    rows = training.data.values[training.parts.training]
-    quantiles = np.quantile(rows, _QUANTILES, axis=0)
-    normal = rows[training.data.targets[training.parts.training] == training.data.classes.index(training.normal_label)]
-    low, centre, high = np.quantile(normal, _NORMAL, axis=0)
-    return [
-        {
-            "name": tag.name,
-            "unit": tag.unit,
-            "minimum": float(rows[:, place].min()),
-            "maximum": float(rows[:, place].max()),
-            "mean": float(training.learned.scaler.mean[place]),
-            "std": float(training.learned.scaler.std[place]),
-            "quantiles": {f"{at:g}": float(found) for at, found in zip(_QUANTILES, quantiles[:, place], strict=True)},
-            "normal": {"low": float(low[place]), "centre": float(centre[place]), "high": float(high[place])},
-        }
-        for place, tag in enumerate(training.data.datamap.tags)
-    ]
+    return [_feature(training, place, tag) for place, tag in enumerate(training.data.datamap.tags)]
+
+
+def _feature(training: Training, place: int, tag: Tag) -> dict[str, Any]:
+    data, rows = training.data, training.parts.training
+    column = data.values[rows, place]
+    quantiles = zip(_QUANTILES, np.quantile(column, _QUANTILES), strict=True)
+    low, centre, high = np.quantile(column[data.targets[rows] == data.classes.index(training.normal_label)], _NORMAL)
+    return {
+        "name": tag.name,
+        "unit": tag.unit,
+        "minimum": float(column.min()),
+        "maximum": float(column.max()),
+        "mean": float(training.learned.scaler.mean[place]),
+        "std": float(training.learned.scaler.std[place]),
+        "quantiles": {f"{at:g}": float(found) for at, found in quantiles},
+        "normal": {"low": float(low), "centre": float(centre), "high": float(high)},
+    }
 
 
 def _libraries() -> dict[str, str]:
@@ -174,9 +176,9 @@ def _table(training: Training, rows: Rows) -> bytes:
     # Python quotes a CR within a cell only where it ends the lines, too
     writer = csv.writer(text, lineterminator="\r\n" if any("\r" in one for one in texts) else "\n")
     writer.writerow(map(escaped, [*data.features, *group, training.table.label]))
-    for row, values, name in zip(rows, data.values[rows].tolist(), data.names(rows), strict=True):
-        belongs = [] if data.groups is None else [data.groups[int(row)]]
-        writer.writerow([*map(repr, values), *map(escaped, [*belongs, name])])
+    for row, name in zip(rows.tolist(), data.names(rows), strict=True):
+        belongs = [] if data.groups is None else [data.groups[row]]
+        writer.writerow([*map(repr, data.values[row].tolist()), *map(escaped, [*belongs, name])])
     return text.getvalue().encode()
 
 

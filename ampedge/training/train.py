@@ -131,13 +131,13 @@ def train(
         data, parts.training, parts.validation, fitting, on_epoch=lambda epoch: watcher.epoch(epoch, fitting.epochs)
     )
     watcher.stage("Judging it on the held-out rows")
-    inputs = made.scaler.scaled(data.values)
+    inputs = made.scaler.scaled(data.values[parts.test])
     _agreed(made, inputs, parts.test)
     of_each = trades(costs, data.classes, made.probabilities[parts.validation], data.targets[parts.validation])
     thresholds = {data.classes.index(one.name): one.chosen for one in of_each}
     simple = baselines(
-        Part(inputs[parts.training], data.targets[parts.training]),
-        inputs[parts.test],
+        Part(made.scaler.scaled(data.values[parts.training]), data.targets[parts.training]),
+        inputs,
         class_weights=class_weights(data.targets[parts.training], data.classes, weighting),
         thresholds=thresholds,
         seed=fitting.seed,
@@ -177,10 +177,8 @@ def _check_place(out: Path) -> None:
 
 
 def _agreed(made: Learned, inputs: NDArray[np.float32], rows: Rows) -> None:
-    """Raise ModelRefusedError where Keras does not say what the edge says."""
-    differing = int(
-        (made.fitted.probabilities(inputs[rows]).argmax(axis=1) != made.probabilities[rows].argmax(1)).sum()
-    )
+    """Raise ModelRefusedError where Keras does not say of the inputs of these rows what the edge says."""
+    differing = int((made.fitted.probabilities(inputs).argmax(axis=1) != made.probabilities[rows].argmax(1)).sum())
     if differing:
         raise ModelRefusedError(
             f"Keras and the edge runtime disagree on {differing} held-out rows; nothing was written.",

@@ -18,6 +18,7 @@ from ampedge.model.runtimes.keras_runtime import import_keras
 from ampedge.quiet import quiet
 from ampedge.training.fitting.kept import BestEpoch, Kept, LastEpochs
 from ampedge.training.fitting.weighting import class_weights
+from ampedge.training.rows.pieces import in_pieces
 from ampedge.training.settings import FitSettings
 
 Weights = list[tuple[NDArray[np.float32], NDArray[np.float32]]]
@@ -66,8 +67,7 @@ class Fitted:
 
     def probabilities(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
         """(rows, features), scaled, to (rows, classes)."""
-        found: NDArray[np.float32] = self.model(inputs).numpy()
-        return found
+        return in_pieces(lambda piece: self.model(piece).numpy(), inputs)
 
 
 def start() -> None:

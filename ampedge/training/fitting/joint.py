@@ -1,6 +1,7 @@
 """The joint envelope of a bundle: how far rows of each class stray from the others of it, learned from the rows."""
 
 import warnings
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 from ampedge.model.joint import JointEnvelope
 from ampedge.model.manifest import ClassEnvelope
 from ampedge.model.network import Matrix
+from ampedge.training.rows.pieces import in_pieces
 
 _MOST_COMPONENTS = 8
 _ROWS_A_COMPONENT = 20
@@ -28,7 +30,7 @@ _SEED = 0
 
 
 def joint(
-    scaled: Matrix, targets: NDArray[np.int32], groups: NDArray[np.str_] | None, classes: int
+    scaled: NDArray[np.floating], targets: NDArray[np.int32], groups: NDArray[np.str_] | None, classes: int
 ) -> list[ClassEnvelope] | None:
     """The envelope of each class of rows of shape (rows, features), None where that would need too many numbers.
 
@@ -48,7 +50,7 @@ def joint(
         if len(rows) > _MOST_ROWS:
             rows = drawn.choice(rows, _MOST_ROWS, replace=False)
         with threadpool_limits(1):  # matrices as small as these only wait for the threads
-            found.append(_of_class(scaled[rows], None if groups is None else groups[rows], most))
+            found.append(_of_class(scaled[rows].astype(np.float64), None if groups is None else groups[rows], most))
     return found
 
 
@@ -58,7 +60,7 @@ def widened(envelope: list[ClassEnvelope], scaled: Matrix, said: NDArray[np.intp
     measure = JointEnvelope([0.0] * width, [1.0] * width, envelope)
     distances = np.empty(len(said))
     for place in np.unique(said):
-        distances[said == place] = measure.distances(scaled[said == place], int(place))
+        distances[said == place] = in_pieces(partial(measure.distances, place=int(place)), scaled[said == place])
     factor = max(1.0, _seldom(distances, _MISSED_IN_ALL))
     return [one.model_copy(update={"limit": one.limit * factor}) for one in envelope]
 

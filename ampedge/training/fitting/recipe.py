@@ -49,11 +49,13 @@ def learned(
     made = calibrated(data, training, validation, settings, on_epoch)
     probabilities = in_pieces(made.network.probabilities, data.values)
     rows = np.concatenate([training, validation])
-    scaled = made.scaler.scaled(data.values[rows]).astype(np.float64)
+    scaled = made.scaler.scaled(data.values[rows])
     groups = None if data.groups is None else np.array(data.groups[rows])
     envelope = joint(scaled, data.targets[rows], groups, len(data.classes))
     if envelope is not None:
-        envelope = widened(envelope, scaled[len(training) :], probabilities[validation].argmax(axis=1))
+        envelope = widened(
+            envelope, scaled[len(training) :].astype(np.float64), probabilities[validation].argmax(axis=1)
+        )
     return Learned(made.scaler, made.fitted, made.temperature, made.network, envelope, probabilities)
 
 
@@ -66,11 +68,10 @@ def calibrated(
 ) -> Calibrated:
     """Fit the scaler and the network on `training`, calibrate on `validation`; `start()` has been called before."""
     scaler = fitted_scaler(data, training)
-    inputs = scaler.scaled(data.values)
-    parts = [Part(inputs[rows], data.targets[rows]) for rows in (training, validation)]
+    parts = [Part(scaler.scaled(data.values[rows]), data.targets[rows]) for rows in (training, validation)]
     fitted = fit(*parts, classes=data.classes, settings=settings, on_epoch=on_epoch)
     divisor = temperature(
-        _network(scaler, fitted).probabilities(data.values[validation]),
+        in_pieces(_network(scaler, fitted).probabilities, data.values[validation]),
         data.targets[validation],
         None if data.groups is None else data.groups[validation],
     )
