@@ -224,7 +224,7 @@ def test_accuracy_that_misleads_and_a_class_never_found_stand_before_everything_
         "macro-F1, in which every class counts the same, is 0.610." in top
     )
     assert "Warning: It recognised no row of low: never rely on it there." in top
-    assert "The network is no better than simpler means on these rows" in page.text
+    assert "The network is hardly better than simpler means on these rows" in page.text
     assert "The weakest class is low: of its 6 rows it recognised none." in page.text
     assert "A random forest" not in page.text
     assert "The rarest class among them, low, has 6 rows: each moves its recall by 0.167." in page.text

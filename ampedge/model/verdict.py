@@ -61,7 +61,8 @@ def compared(network: Mapping[str, Any], baselines: Mapping[str, Mapping[str, An
     if mine > best + margin:
         return f"The network earns its place: {figures}."
     if mine >= best - margin:
-        return f"The network is no better than simpler means on these rows: {figures}."
+        how = "hardly" if mine > best else "no"
+        return f"The network is {how} better than simpler means on these rows: {figures}."
     return f"The network does not earn its place: {figures}."
 
 
