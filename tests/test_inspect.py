@@ -22,7 +22,7 @@ from ampedge.table import read_table
 from ampedge.training.detectors.finding import Kind, Severity
 from ampedge.training.detectors.frozen import frozen
 from ampedge.training.detectors.repeats import contradictory, repeated, row_hashes
-from ampedge.training.detectors.telling import same_in_all, separates, stands_for_label
+from ampedge.training.detectors.telling import same_in_all, separates, stands_for_label, tells_some_apart
 from ampedge.training.detectors.times import format_of, order, seconds
 from ampedge.training.detectors.wild import wild
 from ampedge.training.inspection.checks import check
@@ -374,6 +374,25 @@ def test_what_a_column_tells_of_the_label() -> None:
     assert not same_in_all(np.where(CLASSES == 1, 50 + 3 * (NOISE - 50), NOISE), CLASSES), "wider in one class"
 
 
+@pytest.mark.parametrize(
+    ("flags", "found"),
+    [
+        ("0011", 2),
+        ("0111", 2),
+        ("0112", 3),
+        ("0123", None),  # the label in other words
+        ("0000", None),
+    ],
+)
+def test_a_flag_that_each_class_has_one_value_of(flags: str, found: int | None) -> None:
+    targets = np.arange(40) % 4
+    codes = np.array([float(flags[target]) for target in targets])
+    assert tells_some_apart(codes, targets) == found
+    codes[0] = 1 - codes[0]
+    assert tells_some_apart(codes, targets) is None, "one row speaks against it"
+    assert tells_some_apart(np.repeat([0.0, 0.0, 1.0], (30, 30, 4)), np.repeat([0, 1, 2], (30, 30, 4))) is None, "few"
+
+
 # The command
 
 
@@ -440,6 +459,31 @@ def test_each_option_shows(tmp_path: Path) -> None:
     odd = tmp_path / "odd.csv"
     odd.write_text(path.read_text("utf-8").replace(".", ";").replace(",", "!").replace(";", ","), "utf-8")
     assert document(tmp_path, odd, "--sep", "!", "--decimal", ",")["features"] == ["speed", "torque"]
+
+
+@pytest.mark.parametrize("label", ["good", "worn"])
+def test_a_flag_of_an_alarm_is_told_of_by_inspect_and_train(tmp_path: Path, label: str) -> None:
+    """One that tells one class from several others, also where that class is so rare that it hardly ever varies."""
+    draw = np.random.RandomState(1)
+    labels = ["good"] * 1500 + ["hot"] * 100 + ["worn"] * 12
+    rows = [[f"{draw.normal(100, 5):.6f}", str(int(one == label)), one] for one in labels]
+    path = write(tmp_path / "data.csv", rows, ["speed", "alarm", "status"])
+    found = document(tmp_path, path)
+    assert ("gives_label_away", "alarm") in kinds(found)
+    data = dataset(read_table(path), TableSettings())
+    assert any(
+        "'alarm' alone tells some classes apart: each class has just one of its 2 values" in one
+        for one in check(data, [])
+    )
+
+
+def test_a_flag_that_hardly_ever_varies_says_nothing_of_one_class(tmp_path: Path) -> None:
+    draw = np.random.RandomState(1)
+    labels = ["good"] * 1500 + ["worn"] * 3  # too few to show what the class looks like
+    rows = [[f"{draw.normal(100, 5):.6f}", str(int(at < 2)), one] for at, one in enumerate(labels)]
+    found = document(tmp_path, write(tmp_path / "data.csv", rows, ["speed", "alarm", "status"]))
+    assert ("near_constant_column", "alarm") in kinds(found)
+    assert ("gives_label_away", "alarm") not in kinds(found)
 
 
 def test_rows_that_are_zero_everywhere_are_told_of(tmp_path: Path) -> None:

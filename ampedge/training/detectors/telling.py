@@ -12,6 +12,7 @@ Targets = NDArray[np.integer]
 
 _VALUES_PER_CLASS = 3
 _PURE = 0.98
+_FEWEST = 5
 _SEPARATES = 0.999
 ROWS = 100_000
 """Of more rows every n-th tells enough."""
@@ -41,6 +42,19 @@ def stands_for_label(codes: NDArray[np.generic], targets: Targets) -> Code | Non
     right = np.zeros(len(sizes), dtype=np.int64)
     np.add.at(right, pairs.argmax(axis=1), pairs.max(axis=1))
     return Code(len(values), bool((right == sizes).all())) if bool((right >= _PURE * sizes).all()) else None
+
+
+def tells_some_apart(codes: NDArray[np.generic], targets: Targets) -> int | None:
+    """How many values a column has of which each class has one alone, as a flag of an alarm does; else None.
+
+    Fewer values than classes, else it is `stands_for_label`; a value in very few rows may be there by chance.
+    """
+    values, places, rows = np.unique(codes, return_inverse=True, return_counts=True)
+    classes = np.unique(targets)
+    if not 2 <= len(values) < len(classes) or rows.min() < _FEWEST:
+        return None
+    met = np.unique(places * (int(targets.max()) + 1) + targets)
+    return len(values) if len(met) == len(classes) else None
 
 
 def separates(values: Numbers, targets: Targets) -> bool:

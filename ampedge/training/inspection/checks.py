@@ -8,7 +8,7 @@ from ampedge.errors import DataError
 from ampedge.model.network import Matrix
 from ampedge.training.detectors import repeats
 from ampedge.training.detectors.constant import is_constant
-from ampedge.training.detectors.telling import ROWS, separates, stands_for_label
+from ampedge.training.detectors.telling import ROWS, separates, stands_for_label, tells_some_apart
 from ampedge.training.detectors.unwritten import said, unwritten
 from ampedge.training.detectors.wild import LARGEST
 from ampedge.training.registers import through_registers
@@ -62,12 +62,14 @@ def _given_away(data: Dataset, name: str, column: Column, *, is_named: bool) -> 
             )
         return [f"Warning: {problem}."]
     every = slice(None, None, 1 + len(column) // ROWS)
-    if code is not None or separates(column[every], data.targets[every]):
-        return [
-            f"Warning: {name!r} alone tells all classes apart. "
-            "Is it known before the label is, on the live device, too?"
-        ]
-    return []
+    values, targets = column[every], data.targets[every]
+    if code is not None or separates(values, targets):
+        told = "all classes apart"
+    elif count := tells_some_apart(values, targets):
+        told = f"some classes apart: each class has just one of its {count} values"
+    else:
+        return []
+    return [f"Warning: {name!r} alone tells {told}. Is it known before the label is, on the live device, too?"]
 
 
 def _coarse(data: Dataset) -> list[str]:

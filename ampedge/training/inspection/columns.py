@@ -35,9 +35,10 @@ def judge_column(examination: Examination, name: str, once: Flags, typical: Flag
         )
         return
     if _is_near_constant(examination, name, values):
+        _gives_away(examination, name, *_typical(examination, values, typical))
         return
     _judge_wild(examination, name, values, once)
-    _judge_telling(examination, name, values, typical)
+    _judge_telling(examination, name, *_typical(examination, values, typical))
     values[~once] = np.nan
     _judge_frozen(examination, name, values)
 
@@ -161,33 +162,17 @@ def _judge_frozen(examination: Examination, name: str, values: Numbers) -> None:
         )
 
 
-def _judge_telling(examination: Examination, name: str, values: Numbers, typical: Flags) -> None:
-    sheet = examination.sheet
+def _typical(examination: Examination, values: Numbers, typical: Flags) -> tuple[Numbers, telling.Targets]:
+    """The values that are believed and the class of each, of a long table every n-th."""
     every = slice(None, None, 1 + len(values) // telling.ROWS)
-    values, targets = values[every], sheet.targets[every]
-    known = np.isfinite(values) & typical[every]
-    values, targets = values[known], targets[known]
-    if not len(values) or values.min() == values.max() or len(np.unique(targets)) < 2:
+    known = np.isfinite(values[every]) & typical[every]
+    return values[every][known], examination.sheet.targets[every][known]
+
+
+def _judge_telling(examination: Examination, name: str, values: Numbers, targets: telling.Targets) -> None:
+    if len(np.unique(targets)) < 2 or values.min() == values.max():
         return
-    if code := telling.stands_for_label(values, targets):
-        _about(
-            examination,
-            Kind.GIVES_AWAY,
-            Severity.ERROR if code.is_exact else Severity.WARNING,
-            name,
-            what=_says_it(code, "values"),
-            remedy=f"{sheet.without(name)}, or, if a live device measures it, name it in --features.",
-        )
-    elif telling.separates(values, targets):
-        _about(
-            examination,
-            Kind.GIVES_AWAY,
-            Severity.WARNING,
-            name,
-            what="It alone tells all classes apart.",
-            remedy="Is it known before the label is, on the live device, too? If not, leave it out.",
-        )
-    elif telling.same_in_all(values, targets):
+    if not _gives_away(examination, name, values, targets) and telling.same_in_all(values, targets):
         _about(
             examination,
             Kind.SAME_IN_ALL,
@@ -196,6 +181,36 @@ def _judge_telling(examination: Examination, name: str, values: Numbers, typical
             what="It is the same in all classes, as far as these rows show.",
             remedy="It does no harm, but a model without it is simpler.",
         )
+
+
+def _gives_away(examination: Examination, name: str, values: Numbers, targets: telling.Targets) -> bool:
+    if len(np.unique(targets)) < 2:
+        return False
+    if code := telling.stands_for_label(values, targets):
+        _about(
+            examination,
+            Kind.GIVES_AWAY,
+            Severity.ERROR if code.is_exact else Severity.WARNING,
+            name,
+            what=_says_it(code, "values"),
+            remedy=f"{examination.sheet.without(name)}, or, if a live device measures it, name it in --features.",
+        )
+        return True
+    if count := telling.tells_some_apart(values, targets):
+        what = f"It alone tells some classes apart: each class has just one of its {count} values."
+    elif telling.separates(values, targets):
+        what = "It alone tells all classes apart."
+    else:
+        return False
+    _about(
+        examination,
+        Kind.GIVES_AWAY,
+        Severity.WARNING,
+        name,
+        what=what,
+        remedy="Is it known before the label is, on the live device, too? If not, leave it out.",
+    )
+    return True
 
 
 def _about(examination: Examination, kind: Kind, severity: Severity, name: str, *, what: str, remedy: str) -> None:
