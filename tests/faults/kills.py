@@ -13,6 +13,7 @@ import argparse
 import contextlib
 import json
 import random
+import secrets
 import shutil
 import signal
 import sqlite3
@@ -74,8 +75,18 @@ class Counting(Consumer):
         super().__init__(port, topic)
         self.received: Counter[Identity] = Counter()
         self.again = 0
+        self._mark = b""
+
+    def settle(self) -> None:
+        """Wait for all that the broker has taken until now."""
+        mark = secrets.token_hex(8).encode()
+        self._client.publish(self._topic, mark, qos=1)
+        wait_until(lambda: self._mark == mark, 10, "the mark behind the events")
 
     def take(self, message: MQTTMessage) -> None:
+        if not message.payload.startswith(b"{"):
+            self._mark = message.payload
+            return
         event = json.loads(message.payload)
         identity = (event["boot"], event["device"], event["sequence"])
         self.again += identity in self.received
@@ -151,6 +162,8 @@ def run(folder: Path, *, kills: int, seed: int, progress: bool = False) -> Outco
             outcome.kills += 1
             outcome.outages += away is not None
             outcome.accepted |= in_log(state)
+            wait_until(lambda: not way.open_connections, 10, "the last bytes of the killed service to arrive")
+            consumer.settle()  # else they would be counted for the next kill
             way.listen()
             outcome.duplicates.append(consumer.again - before)
             if progress and (kill + 1) % 20 == 0:
