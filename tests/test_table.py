@@ -1,7 +1,9 @@
 """The table reader: what is recognised, what is refused and with which words, and which line it names."""
 
+import bz2
 import csv
 import io
+import lzma
 import math
 import subprocess
 import sys
@@ -159,6 +161,15 @@ BAD = [
     (PLAIN.replace("b,", "\x1b[31mb,", 1), "(U+001B)", "Type the name anew"),
     (b"\0" * 3000, "nothing but NUL bytes", "no text"),
     ("a,b" + "x" * (1 << 22), "line 1: it is longer than a line", "CSV"),
+    ("a,b,status\n1,5;2,5;x\n3,5;4,5;y\n", "',' separates the header (line 1), ';' the rows below it", "--sep ','"),
+    ("# by hand\na,b,status\n1,234,567.5;2;x\n1,234,568.5;3;y\n".replace("67.5;2", "67;2.5"), "(line 2), ';'", "--sep"),
+    ("a,b,c\n1,5\t2,5\t3\n3,5\t4,5\t6\n", "(line 1), tab the rows", "--sep ','"),
+    (PLAIN.encode("utf-32"), "is in UTF-32", "Save it as CSV in UTF-8"),
+    (PLAIN.encode("utf-32-be"), "is in UTF-32", "Save it as CSV in UTF-8"),
+    (bz2.compress(PLAIN.encode()), "is compressed with bzip2", "Save the sheet"),
+    (lzma.compress(PLAIN.encode()), "is compressed with xz", "Save the sheet"),
+    (b"\x28\xb5\x2f\xfd\x81", "is compressed with zstd", "Save the sheet"),
+    (b"a,b\n1,2\n\x81\x8d,\xff\n", "is not text in UTF-8 or Windows-1252 (line 3)", "UTF-8"),
 ]
 
 
@@ -171,6 +182,41 @@ def test_bad_files_are_refused_with_a_remedy(tmp_path: Path, content: str | byte
     assert str(path) in caught.value.problem
     assert remedy in caught.value.remedy
     assert caught.value.exit_code == 3
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "b,a,status",
+        "a,c,status",
+        "a (mV),b,status",
+        "a,b (mV),status",
+        "\ufeffb,a,status",
+    ],
+)
+def test_another_header_between_the_rows_is_refused_even_where_bad_rows_are_dropped(
+    tmp_path: Path, header: str
+) -> None:
+    path = written(tmp_path, f"a,b,status\n1,2,x\n\n{header}\n3,4,y\n")
+    with pytest.raises(DataError, match=r"line 4: another header begins .* not those of line 1") as caught:
+        read_table(path, drop_bad_rows=True)
+    assert "of its own" in caught.value.remedy
+
+
+def test_a_file_behind_another_with_its_mark_is_a_header_repeated(tmp_path: Path) -> None:
+    table = read_table(written(tmp_path, PLAIN.encode("utf-8-sig") * 2))
+    assert table.left_out.repeated == [4]
+    assert [row.cells for row in table.rows()] == CELLS * 2
+
+
+@pytest.mark.parametrize("row", ["a,1,status", "a,c,x", "x (a),b,status2"])
+def test_a_row_that_shares_words_with_the_header_is_a_row(tmp_path: Path, row: str) -> None:
+    assert len(read_table(written(tmp_path, PLAIN + row + "\n"))) == 3
+
+
+@pytest.mark.parametrize("content", ["a,b\n1.5,x;y\n2.5,z;x\n", 'a,b\n"1;2",x\n"3;4",y\n'])
+def test_lists_within_cells_are_no_columns(tmp_path: Path, content: str) -> None:
+    assert read_table(written(tmp_path, content)).columns == ("a", "b")
 
 
 def test_an_extra_field_on_every_row_is_refused_even_where_bad_rows_are_dropped(tmp_path: Path) -> None:

@@ -15,6 +15,9 @@ _KINDS = (
     (b"PK\x03\x04", "a workbook or an archive"),
     (b"\xd0\xcf\x11\xe0", "a workbook of an old kind"),
     (b"\x1f\x8b", "compressed with gzip"),
+    (b"BZh91AY&SY", "compressed with bzip2"),
+    (b"\xfd7zXZ\0", "compressed with xz"),
+    (b"\x28\xb5\x2f\xfd", "compressed with zstd"),
     (b"%PDF", "a PDF"),
     (b"PAR1", "a Parquet file"),
     (b"\x89PNG", "a picture"),
@@ -44,7 +47,7 @@ class Text:
 def looked_over(path: Path) -> Text:
     """How to read the file; raises DataError for what is no text, for NUL bytes and for an endless line.
 
-    Raises UnicodeDecodeError where the bytes are text in none of the encodings.
+    Raises UnicodeDecodeError where the mark or the zero bytes of UTF-16 are there, and something else behind them.
     """
     if not stat.S_ISREG(path.stat().st_mode) and not path.is_dir():  # a directory cannot be opened, which says enough
         raise DataError(f"{path} is no file but a pipe or a device.", "Save the table in a file and give its path.")
@@ -62,7 +65,13 @@ def looked_over(path: Path) -> Text:
                 f"{path} mixes UTF-8 and another encoding (line {text.lines} is not UTF-8, other lines are).",
                 "Save it anew in UTF-8, then look at the letters beyond ASCII.",
             ) from error
-    return _whole(path, Text("cp1252", [f"The file is not UTF-8 (line {text.lines}); it was read as Windows-1252."]))
+    western = Text("cp1252", [f"The file is not UTF-8 (line {text.lines}); it was read as Windows-1252."])
+    try:
+        return _whole(path, western)
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{path} is not text in UTF-8 or Windows-1252 (line {western.lines}).", "Save it as CSV in UTF-8."
+        ) from error
 
 
 def _whole(path: Path, text: Text) -> Text:
@@ -91,6 +100,12 @@ def _refuse_what_is_no_table(path: Path, start: bytes) -> None:
         raise DataError(f"{path} is empty.", "Give a table with a header line and rows.")
     if not start.strip(b"\0"):
         raise DataError(f"{path} holds nothing but NUL bytes.", "The file is damaged or no text; save it anew.")
+    if (
+        start.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE))
+        or start[:3] == b"\0\0\0"
+        or start[1:4] == b"\0\0\0"
+    ):
+        raise DataError(f"{path} is in UTF-32.", "Save it as CSV in UTF-8.")
     for magic, kind in _KINDS:
         if start.startswith(magic):
             raise DataError(f"{path} is {kind}, not text.", "Save the sheet as CSV in UTF-8.")

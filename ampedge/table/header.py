@@ -11,6 +11,9 @@ from ampedge.errors import DataError
 from ampedge.formulas import unescaped
 from ampedge.table.cells import NUMBERS, shown
 
+BOM = "\ufeff"
+"""The mark at the beginning of a file in Unicode."""
+
 _BEHIND = re.compile(r"(?P<name>.*\S)\s*(?:\((?P<round>[^()\[\]]+)\)|\[(?P<square>[^()\[\]]+)\])")
 _TYPE = re.compile(r"(?:float|u?int)(?:8|16|32|64)?|double|real|integer|number|numeric|string|str|text|bool|boolean")
 _PREFIX = "[TGMkhdcmuµμn]?"
@@ -34,6 +37,26 @@ class Header:
     written: tuple[str, ...]
     units: dict[str, str]
     notes: tuple[str, ...]
+
+    def is_in(self, cells: Sequence[str]) -> bool:
+        """Whether a row is the header once more."""
+        return _stripped(cells[: len(self.written)]) == self.written
+
+    def is_followed_by(self, cells: Sequence[str]) -> bool:
+        """Whether a row is the header of something else: at least half of its cells, and two, are names, none a number.
+
+        So are the same names in another order or with other units.
+        """
+        others = _stripped(cells[: len(self.written)])
+        known = {*self.names, *self.written}
+        found = {name for name in (_split(cell)[0] for cell in others) if name in known}
+        is_number = (pattern.fullmatch(cell) for cell in others for pattern in NUMBERS.values())
+        return len(found) >= max(2, len(others) / 2) and not any(is_number)
+
+
+def _stripped(cells: Sequence[str]) -> tuple[str, ...]:
+    """The cells without outer spaces, and without the mark of a file that was put behind another."""
+    return tuple(cell.removeprefix(BOM).strip() for cell in cells)
 
 
 def parsed_header(path: Path, line: int, cells: Sequence[str]) -> Header:

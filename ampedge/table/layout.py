@@ -161,7 +161,27 @@ def _recognised_separator(path: Path, lines: Sequence[str]) -> str:
         names = " and ".join(SEPARATORS[sep] for sep in best)
         options = " or ".join(f"--sep {SEPARATORS[sep]}" for sep in best)
         raise DataError(f"{path}: {names} separate its columns equally well.", f"Say which it is with {options}.")
+    if best == [","]:
+        _refuse_commas_in_the_header_alone(path, lines)
     return best[0] if best else ","
+
+
+def _refuse_commas_in_the_header_alone(path: Path, lines: Sequence[str]) -> None:
+    """Raise DataError where another separator makes as many columns of each row, with a number, but none of the header.
+
+    `a,b` above `1,5;2` would otherwise be a table of the columns 1 and `5;2`.
+    """
+    rows = [row for row, _ in _sampled(lines, ",")]
+    header, *body = rows[_header_place(rows) :]
+    for sep in SEPARATORS.keys() - {","}:
+        below = [row.cells for row, _ in _sampled(lines, sep) if row.line > header.line]
+        if not body or len(below) < len(body) or any(sep in name for name in header.cells):
+            continue
+        if all(len(cells) == len(header.cells) and _has_number(cells) for cells in below):
+            raise DataError(
+                f"{path}: ',' separates the header (line {header.line}), {SEPARATORS[sep]} the rows below it.",
+                f"Write the same in all lines, or say --sep ',' if {SEPARATORS[sep]} belongs into the cells.",
+            )
 
 
 def _header_place(rows: Sequence[Row]) -> int:

@@ -10,12 +10,14 @@ from typing import IO
 
 from ampedge.errors import DataError
 from ampedge.formulas import unescaped
-from ampedge.table.header import Header, no_name
+from ampedge.table.cells import shown
+from ampedge.table.header import BOM, Header, no_name
 from ampedge.table.layout import Layout, is_blank, is_comment, quoting_error
 
 _BATCH_ROWS = 1 << 12
 _BATCH_CELLS = 1 << 19
 _BATCH_BYTES = 1 << 25
+_SHOWN_NAMES = 8
 _MOST_FOUND = 100_000
 """So many lines of a kind are kept."""
 
@@ -129,11 +131,15 @@ class Source:
     def _whole(self, records: list[list[str]], ends: list[int], start: int) -> tuple[Batch, list[str]]:
         """(the rows with a cell for each column, the first row that has not)"""
         lines = [start + 1, *(end + 1 for end in ends[:-1])]
-        width, first = self.width, self.header.written[0]
+        width, names = self.width, {*self.header.names, *self.header.written}
         doubtful = [
             at
             for at, cells in enumerate(records)
-            if len(cells) != width or not (cell := cells[0].strip()) or cell == first
+            if len(cells) != width
+            or not (cell := cells[0].strip())
+            or cell in names
+            or cell[0] == BOM
+            or cell[-1] in ")]"
         ]
         comments = {*self.left_out.comments[-len(records) :]}
         bad: list[str] = []
@@ -150,9 +156,11 @@ class Source:
                 self.left_out.ragged.append(lines[at])
                 self.left_out.fields.append(len(cells))
                 dropped.add(at)
-            elif tuple(cell.strip() for cell in cells[: len(self.header.written)]) == self.header.written:
+            elif self.header.is_in(cells):
                 self.left_out.repeated.append(lines[at])
                 dropped.add(at)
+            elif self.header.is_followed_by(cells):
+                raise self._another_header(lines[at], cells)
         if dropped:
             lines = [line for at, line in enumerate(lines) if at not in dropped]
             records = [cells for at, cells in enumerate(records) if at not in dropped]
@@ -161,6 +169,14 @@ class Source:
                 if cells.pop().strip():
                     raise no_name(self.path, self.layout.header.line, width, width)
         return Batch(lines, records), bad
+
+    def _another_header(self, line: int, cells: list[str]) -> DataError:
+        names = ", ".join(map(shown, cells[:_SHOWN_NAMES])) + (", ..." if len(cells) > _SHOWN_NAMES else "")
+        return DataError(
+            f"{self.path}, line {line}: another header begins there ({names}); the columns below it are not those of "
+            f"line {self.layout.header.line}.",
+            "Make a table of its own of each part, or bring them to the same columns and units.",
+        )
 
     def _ragged_error(self, cells: list[str]) -> DataError:
         remedy = "Mend the line, or leave such rows out with --drop-bad-rows."
