@@ -16,7 +16,7 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from ampedge.cli.app import app
-from ampedge.errors import DataError, UsageError
+from ampedge.errors import DataError, GateError, UsageError
 from ampedge.samples import DATA, shipped
 from ampedge.table import read_table
 from ampedge.training.detectors.finding import Kind, Severity
@@ -29,6 +29,7 @@ from ampedge.training.inspection.checks import check
 from ampedge.training.inspection.fix import write_fixed
 from ampedge.training.inspection.inspect import Inspection, inspect
 from ampedge.training.inspection.labels import is_slip
+from ampedge.training.rows.columns import measurements
 from ampedge.training.rows.dataset import dataset
 from ampedge.training.settings import TableSettings
 from tests.support.bases import drawn_base
@@ -563,6 +564,35 @@ def test_a_table_of_few_rows_is_no_bug(tmp_path: Path, count: int) -> None:
     done = invoke(tmp_path, path, "--html", tmp_path / "page.html", "--fix", tmp_path / "copy.csv")
     assert done.exit_code == 0, done.exception
     assert f": {count} row{'s' * (count > 1)}, " in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("cell", "why"),
+    [
+        ("1 {:03d}", "thousands separators"),
+        ("1'{:03d}.5", "thousands separators"),
+        ('"12,34,{:03d}"', "thousands separators"),
+        ("{}.5 V", "a unit"),
+        ("{}%", "a unit"),
+    ],
+)
+def test_a_column_of_numbers_in_disguise_is_no_silent_text(tmp_path: Path, cell: str, why: str) -> None:
+    rows = "".join(f"{row * 7 % 97}.5,{cell.format(row)},{'good' if row % 2 else 'worn'}\n" for row in range(60))
+    path = tmp_path / "t.csv"
+    path.write_text("a,b,status\n" + rows)
+    assert isinstance(invoke(tmp_path, path, "--strict").exception, GateError)
+    (found,) = [one for one in document(tmp_path, path)["findings"] if one["column"] == "b"]
+    assert found["kind"] == "unreadable_cells"
+    assert found["severity"] == "error"
+    assert "line 2: " in found["what"]
+    assert why in found["what"]
+    (note,) = [one for one in measurements(read_table(path), TableSettings())[1] if "would be numbers" in one]
+    assert "'b'" in note
+    assert why in note
+    assert "b" not in {one["column"] for one in document(tmp_path, path, "--drop", "b")["findings"]}
+    path.write_text("b,status\n" + "".join(line.split(",", 1)[1] for line in rows.splitlines(keepends=True)))
+    with pytest.raises(DataError, match=why):
+        measurements(read_table(path), TableSettings())
 
 
 def test_a_name_that_is_no_text_is_no_bug(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """CSV tables as spreadsheets, loggers and people write them: `read_table` and what it gives."""
 
-from ampedge.table.cells import fault, is_missing, may_be_missing, number, shown
+from ampedge.table.cells import disguise, fault, is_missing, may_be_missing, number, shown
 from ampedge.table.columns import Texts
 from ampedge.table.layout import SEPARATORS, Row
 from ampedge.table.reader import read_table
@@ -14,6 +14,7 @@ __all__ = [
     "Row",
     "Table",
     "Texts",
+    "disguise",
     "fault",
     "is_missing",
     "may_be_missing",

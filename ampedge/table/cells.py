@@ -14,7 +14,10 @@ THOUSANDS = re.compile(r"[+-]?[1-9][0-9]{0,2}[,.][0-9]{3}")
 BLANKS = " \t\u00a0\u202f"
 """What may stand around a number: spreadsheets put spaces there that do not break, too."""
 
-_GROUPED = re.compile(r"[+-]?[0-9]{1,3}(?:[ ,.'\u2019\u00a0\u2009\u202f][0-9]{3})+(?:[.,][0-9]+)?")
+_GROUPED = re.compile(
+    r"[+-]?[0-9]{1,3}(?:[ ,.'\u2019\u00a0\u2009\u202f][0-9]{3})+(?:[.,][0-9]+)?"
+    r"|[+-]?[0-9]{1,2}(?:,[0-9]{2})+,[0-9]{3}(?:\.[0-9]+)?"  # as in India
+)
 _WITH_UNIT = re.compile(r"[+-]?[0-9]+(?:[.,][0-9]+)? ?(?P<unit>[^\W\d_]{1,5}|%|°[CF])")
 _ERROR = re.compile(r"#(?:n/a|na|nv|null!?|div/0!|value!|wert!|ref!|bezug!|name\?|num!|zahl!|#+)", re.IGNORECASE)
 """What spreadsheets show in place of a result."""
@@ -59,12 +62,17 @@ def fault(text: str) -> str:
         return "the cell is empty"
     if may_be_missing(text):
         return f"{shown(text)} is not a number but the mark of a missing value"
+    return f"{shown(text)} is not a number{disguise(text)}"
+
+
+def disguise(text: str) -> str:
+    """What keeps a cell from being read that a person takes as a number, as the end of a sentence; else nothing."""
     cell = text.strip(BLANKS)
     if _GROUPED.fullmatch(cell):
-        return f"{shown(text)} is not a number to be read without guessing: thousands separators must be taken out"
+        return " to be read without guessing: thousands separators must be taken out"
     if (match := _WITH_UNIT.fullmatch(cell)) and match["unit"] not in "eE":
-        return f"{shown(text)} is not a number but one with a unit, which belongs into the header"
-    return f"{shown(text)} is not a number"
+        return " but one with a unit, which belongs into the header"
+    return ""
 
 
 def shown(cell: str) -> str:

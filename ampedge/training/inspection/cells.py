@@ -52,6 +52,20 @@ def judge_odd(
         examination.drop(Step.CELLS, rows, name)
 
 
+def judge_disguised(examination: Examination) -> None:
+    """Add a finding on each column that training takes for texts and a person for numbers."""
+    for name, why in examination.sheet.disguised.items():
+        examination.found(
+            Kind.UNREADABLE,
+            Severity.ERROR,
+            name,
+            np.zeros(0, dtype=np.intp),
+            count=1,
+            what=f"Training takes it for texts and does not use it: {why}.",
+            remedy="Write plain numbers into the file, or leave the column out with --drop.",
+        )
+
+
 def judge_empty(examination: Examination, name: str, rows: Places) -> None:
     """Add the finding on empty cells of a column of texts; one that is mostly empty is meant to be."""
     if len(rows) <= _MOSTLY_EMPTY * len(examination.sheet) or name == examination.sheet.group:

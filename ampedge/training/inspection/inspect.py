@@ -12,7 +12,7 @@ from ampedge.table import Table, is_missing
 from ampedge.training.detectors import repeats
 from ampedge.training.detectors.finding import Finding, Flags, Kind, Numbers, Severity, worst_first
 from ampedge.training.detectors.times import seconds
-from ampedge.training.inspection.cells import judge_empty, judge_numbers, judge_odd
+from ampedge.training.inspection.cells import judge_disguised, judge_empty, judge_numbers, judge_odd
 from ampedge.training.inspection.columns import judge_column, judge_text
 from ampedge.training.inspection.examination import Drop, Examination, Step
 from ampedge.training.inspection.labels import judge_labels
@@ -101,6 +101,7 @@ def inspect(
     examination.findings += structure(table)
     total = 2 * len(sheet.features) + 2
     judge_labels(examination)
+    judge_disguised(examination)
     numbers = [name for name in table.columns if name != sheet.label and not sheet.is_text(name)]
     for done, name in enumerate(one for one in numbers if one != sheet.time or sheet.time_format is None):
         told(f"Reading {name}", done, total)

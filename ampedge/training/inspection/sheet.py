@@ -15,11 +15,10 @@ from ampedge.table import Table, Texts
 from ampedge.training.detectors.finding import Numbers
 from ampedge.training.detectors.times import DAY_FIRST, MONTH_FIRST, format_of
 from ampedge.training.rows.classes import class_names, label_column, label_texts, why_no_class
-from ampedge.training.rows.columns import TIMES, no_measurements, tokens, why_not
+from ampedge.training.rows.columns import TEXT, TIMES, disguised, no_measurements, tokens, why_not
 from ampedge.training.rows.dataset import with_tags
 from ampedge.training.settings import TableSettings
 
-_TEXT = "text"
 _SAMPLE = 500
 _EVERY = 20
 _LARGE = 2**31
@@ -30,6 +29,7 @@ class Sheet:
     """A table, and what each of its columns is.
 
     `left_out` says of each column that is neither feature, label nor group why it is none.
+    `disguised` says of columns of texts that a person takes for numbers why they are none.
     `names` has the class that each text of the label column stands for, empty where it stands for none;
     `targets` the place of each row's class in `classes`, -1 where it has none.
     `time` is the column of times, `time_format` its format where the times are texts.
@@ -48,6 +48,7 @@ class Sheet:
     time_format: str | None
     datamap: DataMap | None
     is_chosen: bool
+    disguised: Mapping[str, str]
 
     def __len__(self) -> int:
         return len(self.table)
@@ -79,7 +80,7 @@ class Sheet:
 
     def is_text(self, name: str) -> bool:
         """True for a column of texts."""
-        return self.left_out.get(name) == _TEXT
+        return self.left_out.get(name) == TEXT
 
     def without(self, name: str) -> str:
         """How the user leaves a feature out of training, as the begin of a remedy."""
@@ -120,6 +121,7 @@ def sheet_of(table: Table, settings: TableSettings, datamap: DataMap | None, tim
     if len(left_out) == len(reasons):
         raise no_measurements(table, label, left_out)
     time, time_format = _time(table, left_out, time)
+    undecided = {name: reason for name, reason in reasons.items() if name not in dropped and name != time}
     return Sheet(
         table=table,
         label=label,
@@ -134,6 +136,7 @@ def sheet_of(table: Table, settings: TableSettings, datamap: DataMap | None, tim
         time_format=time_format,
         datamap=datamap,
         is_chosen=settings.features is not None,
+        disguised={} if chosen is not None else disguised(table, undecided),
     )
 
 
@@ -150,7 +153,7 @@ def _time(table: Table, left_out: Mapping[str, str], wanted: str | None) -> tupl
             "Name a column of dates, times or seconds with --time, such as 2026-01-31 14:00:05.",
         )
     by_name = sorted(
-        (name for name, reason in left_out.items() if reason == _TEXT), key=lambda one: not tokens(one) & TIMES
+        (name for name, reason in left_out.items() if reason == TEXT), key=lambda one: not tokens(one) & TIMES
     )
     for name in by_name:
         if form := _format(table, name):

@@ -2,18 +2,21 @@
 
 import re
 from collections.abc import Collection, Mapping, Sequence
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ampedge.errors import DataError
-from ampedge.table import Table
+from ampedge.table import Table, disguise, fault, is_missing, number
 from ampedge.training.settings import TableSettings
 
 Column = NDArray[np.float64]
 
 _SHARE_OF_NUMBERS = 0.5
 _NEARLY_ALL = 0.9
+_LOOKED_AT = 1000
+TEXT = "text"
 TIMES = frozenset({"time", "timestamp", "date", "datetime", "zeit", "zeitstempel", "datum", "uhrzeit", "epoch"})
 _IDS = frozenset({"id", "index", "idx", "uid", "udi", "row", "nr", "no"})
 _GROUPS = frozenset({"group", "run", "batch", "experiment", "session", "trial", "fold", "cycle"})
@@ -33,6 +36,7 @@ def measurements(table: Table, settings: TableSettings) -> tuple[Sequence[str], 
     found = [name for name, reason in reasons.items() if reason is None]
     left_out = _listed(reasons)
     notes = [f"Left out: {left_out}. --features A,B,C says exactly which columns are used."] * bool(left_out)
+    notes += [f"{name!r} would be numbers, but {why}." for name, why in disguised(table, reasons).items()]
     notes += _group_notes(table, settings, found)
     if not found:
         raise no_measurements(table, settings.label, reasons)
@@ -42,9 +46,11 @@ def measurements(table: Table, settings: TableSettings) -> tuple[Sequence[str], 
 def no_measurements(table: Table, label: str, reasons: Mapping[str, str | None]) -> DataError:
     """The error of a table without features; `reasons` say of its columns why they are none."""
     left_out = _listed(reasons)
+    hints = [f" {name!r}, {why}." for name, why in disguised(table, reasons).items()]
     return DataError(
         f"{table.path} has no column of measurements beside the label {label!r}"
-        + (f"; left out: {left_out}." if left_out else "."),
+        + (f"; left out: {left_out}." if left_out else ".")
+        + "".join(hints),
         "At least half the cells of a feature must be numbers; --features A,B,C says which columns to use.",
     )
 
@@ -74,7 +80,7 @@ def why_not(name: str, column: Column) -> str | None:
     is_known = ~np.isnan(column)
     known = column if is_known.all() else column[is_known]
     if len(known) < _SHARE_OF_NUMBERS * len(column):
-        return "text"
+        return TEXT
     words = tokens(name)
     whole = bool((known == np.floor(known)).all())
     rules = (
@@ -85,6 +91,20 @@ def why_not(name: str, column: Column) -> str | None:
         (whole and _even(np.flatnonzero(is_known), known), "it counts the rows"),
     )
     return next((reason for holds, reason in rules if holds), None)
+
+
+def disguised(table: Table, reasons: Mapping[str, str | None]) -> dict[str, str]:
+    """Why the columns of texts that a person takes for numbers are none: the first such cell of each, with its line."""
+    texts = {name: table.column(name) for name, reason in reasons.items() if reason == TEXT}
+    rows = list(islice(table.rows(), _LOOKED_AT)) if texts else []
+    found = {}
+    for name, at in texts.items():
+        filled = [row for row in rows if not is_missing(row.cells[at])]
+        like = [row for row in filled if disguise(row.cells[at])]
+        plain = sum(number(row.cells[at], table.decimal) is not None for row in filled)
+        if like and len(like) + plain >= _NEARLY_ALL * len(filled):
+            found[name] = f"line {like[0].line}: {fault(like[0].cells[at])}"
+    return found
 
 
 def tokens(name: str) -> set[str]:
