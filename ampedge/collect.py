@@ -123,7 +123,13 @@ class GrowingTable:
             self._end = self.path.stat().st_size if self.path.exists() else 0
             if self._end:
                 with self.path.open("rb") as old:
-                    self._compare(old)
+                    try:
+                        self._compare(old)
+                    except csv.Error as error:
+                        raise DataError(
+                            f"{self.path} is no table that rows can be added to: its first or last line is not CSV.",
+                            "Save it as CSV in UTF-8 with the usual line ends, or collect into another file.",
+                        ) from error
             else:
                 self._before = self._line(self._header)
             self._file = self.path.open("ab", buffering=0)

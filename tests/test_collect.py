@@ -161,15 +161,18 @@ class TestTable:
             ("volts,amps,ohms,status\n", "other columns: ohms not in the data map"),
             ("amps,volts,status\n", "other columns: their order is amps, volts, status, not volts, amps, status"),
             ("volts;amps;status\n", "volts, amps, status missing; volts;amps;status not in the data map"),
+            ("volts,amps,status\r1,2,fine\r", "is no table that rows can be added to"),
+            ("volts,amps,status\n1,2,fine\n3,4,fine\r5,6,fine", "is no table that rows can be added to"),
+            ("x" * 200_000, "is no table that rows can be added to"),
             ("volts,amps,status\n1,2,fine\n3,", "last line .* is not whole: it has 2 of 3 fields"),
         ],
     )
     def test_a_table_that_does_not_fit_is_left_alone(self, tmp_path, text, problem):
         path = tmp_path / "data.csv"
-        path.write_text(text)
+        path.write_bytes(text.encode())
         with pytest.raises(DataError, match=problem):
             self.grow(path, ["1", "2", "fine"])
-        assert path.read_text() == text
+        assert path.read_bytes() == text.encode()
 
     def test_a_place_that_cannot_be_written(self, tmp_path):
         with pytest.raises(UsageError, match="cannot be written"):
