@@ -9,7 +9,7 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from ampedge.cli.results import result_console
+from ampedge.cli.results import ANY_WIDTH, result_console
 from ampedge.decision import in_percent
 from ampedge.training.fitting.thresholds import in_words
 from ampedge.training.judging.evaluation import Evaluation
@@ -18,7 +18,6 @@ from ampedge.training.judging.intervals import figure
 from ampedge.training.judging.rivals import TITLES
 from ampedge.training.judging.worst import described
 
-_ANY_WIDTH = 10_000
 _CORNER = "class"
 _LEAST_ROOM = 12
 _FEW = 5
@@ -151,7 +150,7 @@ def _confusion(evaluation: Evaluation, console: Console) -> Table | str:
 
 
 def _width(console: Console, table: Table) -> int:
-    return Measurement.get(console, console.options.update(max_width=_ANY_WIDTH), table).maximum
+    return Measurement.get(console, console.options.update(max_width=ANY_WIDTH), table).maximum
 
 
 def _matrix(evaluation: Evaluation, heads: Sequence[str], names: Sequence[str]) -> Table:

@@ -4,7 +4,8 @@ import os
 
 from rich.console import Console
 
-_ANY_WIDTH = 10_000
+ANY_WIDTH = 10_000
+"""What nothing that is printed is as wide as."""
 
 
 def result_console() -> Console:
@@ -13,5 +14,5 @@ def result_console() -> Console:
     if not console.is_terminal:
         console.soft_wrap = True
         if "COLUMNS" not in os.environ:
-            console.width = _ANY_WIDTH
+            console.width = ANY_WIDTH
     return console

@@ -90,6 +90,10 @@ class _Changes:
         self._writer.writerow([line, *map(escaped, (column, was, now, why))])
         self.counts[kind] += 1
 
+    def left_out(self, line: int, why: str) -> None:
+        """A line that is no row of the table."""
+        self.add(line, "", "", "", why, kind=why.replace("row ", "rows "))
+
 
 class _DecimalSign:
     """Whether the rows of the copy so far show what its decimal sign is; the table had others that did."""
@@ -153,7 +157,7 @@ def _write_rows(inspection: Inspection, copy: Any, changes: _Changes, told: Call
         if place % 4096 == 0:
             told(place, len(sheet))
         while why and line < one.line:
-            changes.add(line, "", "", "", why, kind=why.replace("row ", "rows "))
+            changes.left_out(line, why)
             line, why = next(lines, (0, ""))
         while row == place and drop is not None:
             _note(sheet.table.columns, one, drop, changes)
@@ -178,7 +182,7 @@ def _write_rows(inspection: Inspection, copy: Any, changes: _Changes, told: Call
         copy.writerow(safe)
         written += 1
     while why:
-        changes.add(line, "", "", "", why, kind=why.replace("row ", "rows "))
+        changes.left_out(line, why)
         line, why = next(lines, (0, ""))
     return written
 

@@ -123,7 +123,7 @@ def _holder(
         own = {None, source.manifest.training.data_sha256, source.manifest.files.get(HELD_OUT)}
         if source.held_out() is None or given not in own:
             continue
-        if data is None or (_is_own(label, source) and group in (None, _group(source))):
+        if data is None or (_is_own(label, source) and (group is None or group == _group(source))):
             return source, other
     return None, None
 
